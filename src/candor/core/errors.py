@@ -1,0 +1,51 @@
+"""Errors that a user can act on.
+
+Anything a user can cause (bad input, a missing file, a full disk, a model that can't do what was asked)
+is raised as `CandorError`; the command line prints it with its fix and exits with code 2. Anything else
+is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class CandorError(Exception):
+    """A problem that the user can mend: `message` says what is wrong, `fix` what to do about it."""
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  fix: {self.fix}" if self.fix else self.message
+
+
+class InputError(CandorError):
+    """Bad input at a known place.
+
+    Args:
+        message: what is wrong, and what was expected instead.
+        path: the file.
+        line: 1-based line number in that file.
+        field: the field's name within the line or table.
+        fix: what the user should do.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        field: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        place = "" if path is None else str(path) + (f":{line}" if line is not None else "")
+        if field is not None:
+            place = f"{place}: field '{field}'" if place else f"field '{field}'"
+        super().__init__(f"{place}: {message}" if place else message, fix=fix)
+        self.path = None if path is None else Path(path)
+        self.line = line
+        self.field = field

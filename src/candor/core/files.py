@@ -1,0 +1,149 @@
+"""Plain files, written whole or not at all, and read with errors that name the line and the field."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from candor.core.errors import CandorError, InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that replaces it when the block ends without an error.
+
+    Readers see the old file or the new one, never a part. A full disk leaves the old file in place.
+
+    Raises:
+        CandorError: the disk is full or the folder can't be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise _writable(error, path) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise _writable(error, path) from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _writable(error: OSError, path: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CandorError(
+            f"{path}: the disk is full; nothing was overwritten",
+            fix="free some space and run the same command again: it continues where it stopped",
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+        return CandorError(
+            f"{path}: can't write here ({error.strerror})",
+            fix="choose a folder you may write to with --out",
+        )
+    return error
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write indented JSON atomically."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path | str, rows: Iterable[BaseModel | dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            value = row.model_dump(mode="json") if isinstance(row, BaseModel) else row
+            file.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file, or raise `InputError` naming the line."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"not valid JSON ({error.msg})", path=path, line=error.lineno) from error
+
+
+def read_json_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (1-based line number, object) for each non-blank line.
+
+    Raises:
+        InputError: a line is not UTF-8, not JSON or not an object; it names the file and the line.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                if not raw.strip():
+                    continue
+                try:
+                    value = json.loads(raw.decode("utf-8-sig"))
+                except UnicodeDecodeError as error:
+                    raise InputError("not UTF-8 text", path=path, line=number) from error
+                except json.JSONDecodeError as error:
+                    raise InputError(
+                        f"not valid JSON ({error.msg} at column {error.colno})",
+                        path=path,
+                        line=number,
+                        fix="each line must be one whole JSON object",
+                    ) from error
+                if not isinstance(value, dict):
+                    raise InputError(
+                        f"expected a JSON object, found {type(value).__name__}", path=path, line=number
+                    )
+                yield number, value
+    except FileNotFoundError as error:
+        raise InputError("no such file", path=path) from error
+
+
+def read_jsonl(path: Path | str, model: type[Model]) -> list[Model]:
+    """Read JSONL into pydantic models; a bad row raises `InputError` naming file, line and field."""
+    rows = []
+    for number, value in read_json_lines(path):
+        try:
+            rows.append(model.model_validate(value))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                first["msg"],
+                path=path,
+                line=number,
+                field=".".join(str(part) for part in first["loc"]) or None,
+            ) from error
+    return rows
+
+
+def sha256_of(path: Path | str) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,106 @@
+"""What every engine does: generate text and score text, with exact log-probabilities.
+
+Stages talk to this protocol only and never call `model.generate`. `local` (PyTorch) needs nothing else;
+`remote` speaks to any OpenAI-compatible URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+# Raw text is continued as it is; messages go through the model's chat template with an open assistant turn.
+Prompt = str | Sequence[Message]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw completions of a prompt.
+
+    Temperature 0 is greedy. `n` completions of one prompt share one prefill. A completion depends on
+    (`seed`, prompt index in the call, sample index, step) and not on what else is in the batch, up to
+    the rounding of the arithmetic type.
+    """
+
+    max_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0  # 0: no limit
+    n: int = 1
+    seed: int = 0
+    stop: tuple[str, ...] = ()  # generation ends before the first of these strings; the model's own end tokens always stop
+    top_logprobs: int = 0  # alternatives to return for each token
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled continuation.
+
+    `logprobs` are natural logarithms of the model's own probabilities, at temperature 1 and before any
+    truncation, one for each of `token_ids` (the end token, when one was drawn, included), whatever the
+    sampling settings were. Empty when a remote server does not return them.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: Literal["stop", "length"]
+    top_logprobs: tuple[dict[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Generation:
+    """All completions of one prompt, in the order of the sampling settings asked for.
+
+    `hidden` is [layer, width] float32: the residual stream at the prompt's last token after each asked
+    layer (0 is the embedding, L the last block before the final norm), or None where an engine can't.
+    """
+
+    completions: tuple[Completion, ...]
+    prompt_tokens: int
+    hidden: np.ndarray | None = field(default=None, compare=False)
+
+
+class Engine(Protocol):
+    """Generates and scores text with one model."""
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called in manifests and reports."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """Number of hidden layers that `generate` can return, 0 if none (remote engines)."""
+        ...
+
+    @property
+    def chat(self) -> bool:
+        """Whether the model has a chat template, so that prompts may be messages."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling | Sequence[Sampling],
+        *,
+        hidden_layers: Sequence[int] = (),
+    ) -> list[Generation]:
+        """Complete each prompt under each of the sampling settings, with one prefill a prompt."""
+        ...
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[float]]:
+        """Log-probability of each token of `completions[i]` after `prompts[i]`."""
+        ...
