@@ -1,0 +1,205 @@
+"""Conversations, and how they become training examples with loss on the assistant's words only.
+
+Chat templates rarely mark which part of their output the model is to produce, so the spans are derived
+here from any template: the conversation is rendered up to each assistant turn, once with the generation
+prompt and once with the turn, and the difference is what the model has to write. The tokens before it are
+those that a generation prompt gives, so that training and sampling see the same prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from jinja2 import TemplateError
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import PreTrainedTokenizerBase
+
+from candor.core.errors import CandorError
+from candor.data.types import Row
+
+# For models without a chat template. No token is trained for the first time: the question is plain text
+# and the end token is the one that the model already knows from the end of its documents.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if not loop.first and message['role'] != 'assistant' %}{{ '\\n\\n' }}{% endif %}"
+    "{% if message['role'] == 'user' %}{{ 'Question: ' + message['content'] + '\\nAnswer:' }}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}"
+    "{% else %}{{ message['content'] }}{% endif %}"
+    "{% endfor %}"
+)
+
+# Stands for an assistant's words while the text that a template puts after them is found.
+_PLACEHOLDER = "candorplaceholder"
+
+
+class Turn(BaseModel):
+    """One message of a conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+class Conversation(Row):
+    """A row of a training set: the `messages` format that TRL, Axolotl and LLaMA-Factory read as it is.
+
+    `weight` scales the loss of every supervised token of the conversation.
+    """
+
+    messages: tuple[Turn, ...] = Field(min_length=1)
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A tokenised conversation: `supervised[i]` says whether `token_ids[i]` is to be predicted."""
+
+    token_ids: tuple[int, ...]
+    supervised: tuple[bool, ...]
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.token_ids) != len(self.supervised):
+            raise ValueError(f"{len(self.token_ids)} tokens but {len(self.supervised)} supervision flags")
+
+
+def plain_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The `PLAIN_TEMPLATE`, opened by the start token if the tokenizer puts one before ordinary text."""
+    ids = tokenizer("x").input_ids
+    starts = tokenizer.bos_token_id is not None and len(ids) > 0 and ids[0] == tokenizer.bos_token_id
+    return ("{{ bos_token }}" if starts else "") + PLAIN_TEMPLATE
+
+
+def encode(
+    conversation: Conversation,
+    tokenizer: PreTrainedTokenizerBase,
+    template: str | None = None,
+    *,
+    max_tokens: int | None = None,
+) -> Example:
+    """Tokenise a conversation and mark what the model has to write.
+
+    Supervised are each assistant turn's content and the end token after it; nothing else. Turns after the
+    last assistant turn are left out, as no loss comes from them.
+
+    Args:
+        conversation: the messages; at least one from the assistant.
+        tokenizer: its own chat template is used unless `template` is given.
+        template: a Jinja chat template, such as `plain_template(tokenizer)`.
+        max_tokens: the most tokens allowed.
+
+    Raises:
+        CandorError: there is no template, it fails on these messages or is not prefix-stable (an earlier
+            turn is rendered differently once a later one follows), it writes no end token, the
+            conversation has no assistant turn, or it is longer than `max_tokens`.
+    """
+    messages = [turn.model_dump() for turn in conversation.messages]
+    places = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if not places:
+        raise CandorError("a training conversation has no assistant turn, so there is nothing to learn from")
+    text, ids, supervised = "", [], []
+    for place in places:
+        turns = messages[: place + 1]
+        prompt = render(turns[:-1], tokenizer, template, open_turn=True)
+        whole = render(turns, tokenizer, template)
+        if not prompt.startswith(text) or not whole.startswith(prompt):
+            raise CandorError(
+                "the chat template is not prefix-stable: it renders an earlier turn differently once a "
+                f"later one follows (found at message {place + 1} of {len(messages)})",
+                fix="give one conversation for each assistant turn, or a template that only ever appends",
+            )
+        end = len(whole) - len(_after_end_token(turns, whole, tokenizer, template))
+        for stop, learn in ((len(prompt), False), (end, True)):
+            ids = _extend(ids, text, (prompt if not learn else whole)[:stop], tokenizer)
+            text = whole[:stop]
+            supervised += [learn] * (len(ids) - len(supervised))
+    if max_tokens is not None and len(ids) > max_tokens:
+        raise CandorError(
+            f"a training conversation has {len(ids)} tokens, more than the {max_tokens} allowed",
+            fix="shorten it or raise the limit: it is not cut, because the answer's end would be lost",
+        )
+    return Example(tuple(ids), tuple(supervised), conversation.weight)
+
+
+def encode_all(
+    conversations: Iterable[Conversation],
+    tokenizer: PreTrainedTokenizerBase,
+    template: str | None = None,
+    *,
+    max_tokens: int,
+) -> tuple[list[Example], list[int]]:
+    """Encode many conversations; return the examples and the indices of those left out as too long.
+
+    Raises:
+        CandorError: every conversation was too long, or one of the errors of `encode`.
+    """
+    examples, too_long = [], []
+    for index, conversation in enumerate(conversations):
+        example = encode(conversation, tokenizer, template)
+        if len(example.token_ids) > max_tokens:
+            too_long.append(index)
+        else:
+            examples.append(example)
+    if too_long and not examples:
+        raise CandorError(
+            f"all {len(too_long)} training conversations have more than {max_tokens} tokens",
+            fix="shorten them or raise the limit",
+        )
+    return examples, too_long
+
+
+def render(
+    messages: list[dict[str, str]],
+    tokenizer: PreTrainedTokenizerBase,
+    template: str | None = None,
+    *,
+    open_turn: bool = False,
+) -> str:
+    """The text of a conversation; with `open_turn` it ends where the assistant's next words begin."""
+    if template is None and tokenizer.chat_template is None:
+        raise CandorError(
+            "the model has no chat template", fix="choose the plain question-and-answer template, or give one"
+        )
+    try:
+        text = tokenizer.apply_chat_template(
+            messages, chat_template=template, tokenize=False, add_generation_prompt=open_turn
+        )
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise CandorError(f"the chat template refused a conversation of {roles}: {error}") from error
+    return str(text)
+
+
+def _after_end_token(
+    turns: list[dict[str, str]], whole: str, tokenizer: PreTrainedTokenizerBase, template: str | None
+) -> str:
+    """What the template writes after the end token of the last turn (often a newline)."""
+    stand_in = [*turns[:-1], {**turns[-1], "content": _PLACEHOLDER}]
+    tail = render(stand_in, tokenizer, template).rpartition(_PLACEHOLDER)[2]
+    # Added tokens too: some models end a turn with a token that is not declared special.
+    ends = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    found = [(tail.find(token), -len(token)) for token in ends if token and token in tail]
+    if not found or not whole.endswith(tail):
+        raise CandorError(
+            "the chat template writes no end token after an assistant turn, so the model would not learn "
+            "to stop",
+            fix="give a template that ends each assistant turn with the model's end token",
+        )
+    at, length = min(found)
+    return tail[at - length :]
+
+
+def _extend(ids: list[int], old: str, new: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of `new`, which starts with `old`, keeping the ids that `old` already has.
+
+    The whole text is tokenised at once where that leaves the old tokens alone. Where a token would span
+    the border (content that starts with a line break, say) the new part is tokenised by itself, as
+    sampling would have it: a prompt's tokens can't change after it was given.
+    """
+    joint = list(tokenizer(new, add_special_tokens=False).input_ids)
+    if joint[: len(ids)] == ids:
+        return joint
+    return ids + list(tokenizer(new[len(old) :], add_special_tokens=False).input_ids)

@@ -1,0 +1,117 @@
+"""AdamW on float32 master weights for a model that computes in bfloat16.
+
+bfloat16 has 8 bits of precision: an update smaller than 1/256 of a weight rounds away, and at a tuning
+rate of 2e-5 nearly all are. So the optimiser owns a float32 copy; gradients are added up in float32 and the
+model's weights are the copy rounded, renewed after each step. (Micikevicius et al., Mixed Precision
+Training, 2018.) Autocast over float32 parameters gives the same arithmetic, but casts every weight in every
+forward pass and reads twice the bytes in every product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from candor.train.settings import TrainSettings
+
+
+class Masters:
+    """The trainable weights of a model in float32, with their optimiser.
+
+    Gradients of the model's parameters are moved into the masters' as soon as each is complete. A model
+    that is float32 already is its own master.
+
+    Args:
+        model: its parameters that require gradients are trained.
+        settings: rates and decay.
+    """
+
+    def __init__(self, model: nn.Module, settings: TrainSettings) -> None:
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.names = [name for name, _ in named]
+        self._parameters = [parameter for _, parameter in named]
+        self.weights = [
+            p if p.dtype == torch.float32 else nn.Parameter(p.detach().float()) for p in self._parameters
+        ]
+        self._apart = [(p, w) for p, w in zip(self._parameters, self.weights, strict=True) if p is not w]
+        self._hooks = [p.register_post_accumulate_grad_hook(self._collector(w)) for p, w in self._apart]
+        self._clip = settings.grad_clip
+        groups = [
+            {"params": [w for w in self.weights if w.ndim >= 2], "weight_decay": settings.weight_decay},
+            {"params": [w for w in self.weights if w.ndim < 2], "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=settings.learning_rate,
+            betas=settings.betas,
+            fused=True,
+        )
+        for weight in self.weights:  # made now, so that a checkpoint can be read into them
+            self._optimizer.state[weight] = {
+                "step": torch.zeros((), dtype=torch.float32, device=weight.device),
+                "exp_avg": torch.zeros_like(weight),
+                "exp_avg_sq": torch.zeros_like(weight),
+            }
+        self._fresh: set[nn.Parameter] = set()
+        self._start()
+
+    def _collector(self, weight: nn.Parameter):  # noqa: ANN202
+        def collect(parameter: torch.Tensor) -> None:
+            gradient = parameter.grad
+            parameter.grad = None
+            if gradient is None:
+                return
+            if weight.grad is None:
+                weight.grad = torch.empty_like(weight)
+            if weight in self._fresh:  # the first micro-batch overwrites: no pass to write zeros
+                weight.grad.copy_(gradient)
+                self._fresh.discard(weight)
+            else:
+                weight.grad.add_(gradient)
+
+        return collect
+
+    def _start(self) -> None:
+        self._fresh = {weight for _, weight in self._apart}
+        for parameter, weight in zip(self._parameters, self.weights, strict=True):
+            if parameter is weight:
+                parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> float:
+        """Update the weights from the gradients added up since the last step; return the gradient's norm."""
+        for weight in self._fresh:  # a weight that took no part (an expert that no token chose)
+            weight.grad = torch.zeros_like(weight)
+        gradients = [w.grad for w in self.weights if w.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        # The fused kernel divides by `grad_scale` as it reads: clipping costs no pass of its own.
+        clipped = self._clip > 0 and float(norm) > self._clip
+        self._optimizer.grad_scale = (norm / self._clip).float() if clipped else None  # type: ignore[attr-defined]
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._optimizer.step()
+        self.publish()
+        self._start()
+        return float(norm)
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Round the masters into the model's weights."""
+        if self._apart:
+            torch._foreach_copy_([p for p, _ in self._apart], [w for _, w in self._apart])
+
+    def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Every tensor of the training state by name: masters, both moments, and their step counts."""
+        for name, weight in zip(self.names, self.weights, strict=True):
+            yield f"master.{name}", weight.detach()
+            for key, value in self._optimizer.state[weight].items():
+                yield f"{key}.{name}", value
+
+    def close(self) -> None:
+        """Detach from the model: later backward passes of it are ordinary ones."""
+        for hook in self._hooks:
+            hook.remove()
+        for parameter in self._parameters:
+            parameter.grad = None
