@@ -24,7 +24,7 @@ _FIRST_PAUSE, _LAST_PAUSE = 1.0, 20.0
 _ENDINGS = ("/chat/completions", "/completions", "/models")
 
 
-class Refused(CandorError):
+class RefusedError(CandorError):
     """The server read the request and will not do it (HTTP 4xx); `status` says how."""
 
     def __init__(self, message: str, *, fix: str | None = None, status: int) -> None:
@@ -75,7 +75,7 @@ class Endpoint:
         """POST a JSON body and validate the answer.
 
         Raises:
-            Refused: the server will not do what was asked.
+            RefusedError: the server will not do what was asked.
             CandorError: the server can't be reached, keeps failing, wants another key, or answers with
                 something that is not of the shape.
         """
@@ -90,7 +90,7 @@ class Endpoint:
         patience: float | None,
     ) -> Answer:
         deadline = time.monotonic() + (self.patience if patience is None else patience)
-        pause, garbled = _FIRST_PAUSE, 0
+        pause, garbled, text = _FIRST_PAUSE, 0, ""
         while True:
             try:
                 if method == "GET":
@@ -143,7 +143,7 @@ class Endpoint:
         fix = None
         if status == 404:
             fix = "check that the URL is the one that ends in /v1 and that the server has this model"
-        return Refused(f"{self.url} refused the request (HTTP {status}): {said}", fix=fix, status=status)
+        return RefusedError(f"{self.url} refused the request (HTTP {status}): {said}", fix=fix, status=status)
 
     def _misshapen(self, path: str, text: str, error: ValidationError) -> CandorError:
         first = error.errors()[0]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from candor.core.errors import CandorError
+from candor.engine import attention
 from candor.engine.cache import BatchCache
 from candor.engine.prompts import encode_prompt, end_tokens, set_template, shared_prefix
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
@@ -73,6 +74,9 @@ class LocalEngine:
         self.prefill_tokens = prefill_tokens
         self._name = name or str(getattr(model, "name_or_path", "") or "model")
         self._ends = end_tokens(model, tokenizer)
+        attention.register()
+        if model.config._attn_implementation == "sdpa":
+            model.set_attn_implementation(attention.NAME)
         self._blocks = _decoder_blocks(model)
         text_config = model.config.get_text_config()
         self._context = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)

@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property, partial
 from typing import TypeVar
 
 from candor.core.errors import CandorError
-from candor.engine.endpoint import Endpoint, Refused
+from candor.engine.endpoint import Endpoint, RefusedError
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
-from candor.engine.wire import Cards, Choice, Choices, Tokens
+from candor.engine.remote_scoring import RemoteScorer
+from candor.engine.wire import Cards, Choices
 
 Result = TypeVar("Result")
 Body = dict[str, object]
@@ -58,6 +59,7 @@ class RemoteEngine:
         self,
         url: str,
         model: str | None = None,
+        *,
         api_key: str | None = None,
         concurrency: int = 16,
         timeout: float = 300.0,
@@ -73,7 +75,7 @@ class RemoteEngine:
         try:
             # No patience: at the start a wrong address is likelier than a restarting server.
             cards = self._endpoint.get("/models", Cards, patience=0.0).data
-        except Refused:  # some gateways have no such list
+        except RefusedError:  # some gateways have no such list
             if wanted is None:
                 raise
             return wanted, ""
@@ -82,7 +84,7 @@ class RemoteEngine:
             if len(names) != 1:
                 listed = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
                 raise CandorError(
-                    f"{self._endpoint.url} offers {len(names) or 'no'} models{': ' + listed if names else ''}",
+                    f"{self._endpoint.url} offers {len(names) or 'no'} models{': ' if names else ''}{listed}",
                     fix="name one of them with --model" if names else "load a model into the server",
                 )
             wanted = names[0]
@@ -106,7 +108,9 @@ class RemoteEngine:
         body = self._body([{"role": "user", "content": "Hello"}], Sampling(max_tokens=1), 1, 0)
         try:
             self._ask("/chat/completions", body, keep_logprobs=False)
-        except Refused:
+        except RefusedError as error:
+            if error.status == 404 and self._model in error.message:  # the model is unknown there
+                raise
             return False
         return True
 
@@ -121,7 +125,7 @@ class RemoteEngine:
         prompts: Sequence[Prompt],
         sampling: Sampling | Sequence[Sampling],
         *,
-        hidden_layers: Sequence[int] = (),  # noqa: ARG002  the protocol's; `hidden` is None here
+        hidden_layers: Sequence[int] = (),
         on_progress: Callable[[int], None] | None = None,
     ) -> list[Generation]:
         """Complete each prompt under each of the sampling settings.
@@ -131,7 +135,7 @@ class RemoteEngine:
             sampling: one or several settings; each is a request of its own (servers with a prefix cache,
                 such as vLLM, still compute the prompt once).
             hidden_layers: ignored, see `layers`.
-            on_progress: called with the number of requests' worth of prompts finished since the last call.
+            on_progress: called with the number of prompts finished since the last call.
 
         Raises:
             CandorError: the server fails, or refuses a request; it says what the server said.
@@ -139,13 +143,13 @@ class RemoteEngine:
         settings = [sampling] if isinstance(sampling, Sampling) else list(sampling)
         starts = [sum(s.n for s in settings[:place]) for place in range(len(settings))]
         jobs = [
-            partial(self._complete, prompt, setting, _key(setting.seed, index, start))
+            partial(self._complete, index, prompt, setting, start)
             for index, prompt in enumerate(prompts)
             for setting, start in zip(settings, starts, strict=True)
         ]
         finished = 0
 
-        def count(_: object) -> None:
+        def count() -> None:
             nonlocal finished
             finished += 1
             if on_progress and finished % len(settings) == 0:
@@ -160,16 +164,29 @@ class RemoteEngine:
             for group in _grouped(parts, len(settings))
         ]
 
-    def _complete(self, prompt: Prompt, sampling: Sampling, key: str) -> tuple[list[Completion], int]:
-        """The n completions of one prompt under one setting, and the prompt's length in tokens."""
+    def _complete(
+        self, index: int, prompt: Prompt, sampling: Sampling, start: int
+    ) -> tuple[list[Completion], int]:
+        """The n completions of one prompt under one setting, and the prompt's length in tokens.
+
+        Args:
+            index: the prompt's place in the call.
+            prompt: the prompt.
+            sampling: the setting.
+            start: the first completion's place among all of this prompt.
+        """
         path = "/completions" if isinstance(prompt, str) else "/chat/completions"
         # Greedy copies are all the same, and vLLM refuses n > 1 for them.
         wanted = sampling.n if sampling.temperature > 0 else min(1, sampling.n)
         found: list[Completion] = []
         prompt_tokens = 0
         while len(found) < wanted:
-            body = self._body(prompt, sampling, wanted - len(found), _seed(key, len(found)))
-            answer = self._ask(path, body, keep_logprobs=sampling.top_logprobs > 0)
+            seed = _seed(sampling.seed, index, start + len(found))
+            body = self._body(prompt, sampling, wanted - len(found), seed)
+            try:
+                answer = self._ask(path, body, keep_logprobs=sampling.top_logprobs > 0)
+            except RefusedError as error:
+                raise CandorError(f"prompt {index}: {error.message}", fix=error.fix) from error
             found += answer.completions(sampling.top_logprobs)
             prompt_tokens = answer.usage.prompt_tokens if answer.usage else 0
         found = found[:wanted] if wanted == sampling.n else found[:1] * sampling.n
@@ -208,17 +225,18 @@ class RemoteEngine:
         ladder = [frozenset[str](), frozenset({"n"})]
         if not keep_logprobs:
             ladder += [frozenset({"logprobs"}), frozenset({"n", "logprobs"})]
-        refusal: Refused | None = None
+        refusal: RefusedError | None = None
         tried: list[Body] = []
         while ladder:
             without = ladder.pop(0)
-            attempt = _leave_out(body, self._without | without)
+            known = self._without - {"logprobs"} if keep_logprobs else self._without
+            attempt = _leave_out(body, known | without)
             if attempt in tried:
                 continue
             tried.append(attempt)
             try:
                 answer = self._endpoint.post(path, attempt, Choices)
-            except Refused as error:
+            except RefusedError as error:
                 if error.status not in _OPTION_REFUSED:
                     raise
                 if "max_completion_tokens" in error.message and "max_tokens" in attempt:
@@ -234,113 +252,30 @@ class RemoteEngine:
         assert refusal is not None
         raise refusal
 
-    # --- scoring ------------------------------------------------------------------------------------
-
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[float]]:
         """Log-probability of each token of `completions[i]` after `prompts[i]`; no end token is added.
 
-        vLLM tokenises for us, messages through the model's chat template, so both kinds of prompt are
-        scored exactly as the local engine does: the completion's tokens are its own. Other servers can
-        only echo a raw prompt with its completion, tokenised as one text; a token that lies across the
-        boundary counts as the completion's.
-
         Raises:
-            CandorError: the server can't do this.
+            CandorError: the server can't do this (see `candor.engine.remote_scoring`).
         """
-        pairs = list(zip(prompts, completions, strict=True))
-        score = self._score_tokens if self._server == "vllm" else self._score_echo
-        return self._in_parallel([partial(score, prompt, completion) for prompt, completion in pairs])
-
-    def _score_tokens(self, prompt: Prompt, completion: str) -> list[float]:
-        if not completion:
-            return []
-        try:
-            head = self._tokens(prompt)
-            tail = self._tokens(completion, add_special_tokens=False)
-        except Refused as error:
-            if error.status == 404:  # a gateway that passes on nothing but /v1
-                return self._score_echo(prompt, completion)
-            raise
-        body: Body = {"model": self._model, "prompt": [*head, *tail], "max_tokens": 1, "prompt_logprobs": 0}
-        choice = self._endpoint.post("/completions", body, Choices).choices[0]
-        values = choice.prompt_logprobs or ()
-        if len(values) != len(head) + len(tail):
-            raise self._no_scores("it returned no log-probabilities of the prompt")
-        scores = []
-        for token, entry in zip(tail, values[len(head) :], strict=True):
-            if entry is None or token not in entry:
-                raise self._no_scores("its prompt log-probabilities lack some of the tokens")
-            scores.append(entry[token].logprob)
-        return scores
-
-    def _tokens(self, prompt: Prompt, *, add_special_tokens: bool = True) -> tuple[int, ...]:
-        body: Body = {"model": self._model}
-        if isinstance(prompt, str):
-            body |= {"prompt": prompt, "add_special_tokens": add_special_tokens}
-        else:
-            body |= {"messages": [dict(message) for message in prompt], "add_generation_prompt": True}
-        return self._endpoint.post(f"{self._endpoint.root}/tokenize", body, Tokens).tokens
-
-    def _score_echo(self, prompt: Prompt, completion: str) -> list[float]:
-        if not isinstance(prompt, str):
-            raise self._no_scores("it does not tell what text its chat template makes of the messages")
-        if not completion:
-            return []
-        body: Body = {
-            "model": self._model,
-            "prompt": prompt + completion,
-            "max_tokens": 0,
-            "echo": True,
-            "logprobs": 1,
-            "temperature": 0.0,
-        }
-        try:
-            choice = self._endpoint.post("/completions", body, Choices).choices[0]
-        except Refused as error:
-            raise self._no_scores(f"it refuses to echo a prompt: {error.message}") from error
-        return self._completion_part(choice, prompt, completion)
-
-    def _completion_part(self, choice: Choice, prompt: str, completion: str) -> list[float]:
-        """Cut the completion's log-probabilities out of an echoed text, counting characters from its end.
-
-        From the end, because a text may be echoed with a start token in front, which has a length too.
-        """
-        lists = choice.logprobs
-        tokens, values = (lists.tokens or (), lists.token_logprobs or ()) if lists else ((), ())
-        if not "".join(tokens).endswith(prompt + completion):
-            raise self._no_scores("the tokens that it echoes don't add up to the text that it was sent")
-        scores: list[float] = []
-        left = len(completion)
-        for token, value in zip(reversed(tokens), reversed(values), strict=True):
-            if left <= 0:
-                break
-            if value is None:
-                raise self._no_scores("it gives no log-probability for a token of the completion")
-            scores.append(value)
-            left -= len(token)
-        return scores[::-1]
-
-    def _no_scores(self, why: str) -> CandorError:
-        return CandorError(
-            f"{self._endpoint.url} can't score given text: {why}",
-            fix="score with the local engine (--engine local), or serve the model with vLLM",
-        )
+        scorer = RemoteScorer(self._endpoint, self._model, tokenizes=self._server == "vllm")
+        pairs = zip(prompts, completions, strict=True)
+        return self._in_parallel([partial(scorer.score, prompt, completion) for prompt, completion in pairs])
 
     # --- many requests at once ----------------------------------------------------------------------
 
     def _in_parallel(
-        self, jobs: Sequence[Callable[[], Result]], done: Callable[[Future[Result]], None] | None = None
+        self, jobs: Sequence[Callable[[], Result]], done: Callable[[], None] | None = None
     ) -> list[Result]:
         """Run jobs on a pool of threads; results in the order of the jobs. The first error stops the rest."""
         with ThreadPoolExecutor(self._concurrency, thread_name_prefix="remote-engine") as pool:
             futures = [pool.submit(job) for job in jobs]
             try:
-                for future in futures:
+                for future in as_completed(futures):
+                    future.result()
                     if done:
-                        future.add_done_callback(done)
-                wait(futures, return_when=FIRST_EXCEPTION)
-                failed = next((f for f in futures if f.done() and f.exception()), None)
-                return [future.result() for future in ([failed] if failed else futures)]
+                        done()
+                return [future.result() for future in futures]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
@@ -357,13 +292,9 @@ def _leave_out(body: Body, options: frozenset[str]) -> Body:
     return kept
 
 
-def _key(seed: int, prompt: int, place: int) -> str:
-    return f"{seed}:{prompt}:{place}"
-
-
-def _seed(key: str, sample: int) -> int:
-    """A seed of a request, 31 bits wide because some servers keep it in a signed 32-bit integer."""
-    return int.from_bytes(hashlib.sha256(f"{key}:{sample}".encode()).digest()[:4], "big") >> 1
+def _seed(seed: int, prompt: int, place: int) -> int:
+    """A request's seed, 31 bits wide because some servers keep it in a signed 32-bit integer."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{prompt}:{place}".encode()).digest()[:4], "big") >> 1
 
 
 def _grouped(items: Sequence[Result], size: int) -> Iterator[Sequence[Result]]:

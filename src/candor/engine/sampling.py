@@ -15,7 +15,8 @@ def row_key(seed: int, prompt: int, sample: int) -> int:
     """A 64-bit key for one completion, from the request's seed and its place in the call."""
     key = np.array([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
     for part in (prompt, sample):
-        key = _mix(key + np.uint64(part + 1) * _STEP)
+        with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is what is meant
+            key = _mix(key + np.array([part + 1], dtype=np.uint64) * _STEP)
     return int(key[0])
 
 
