@@ -1,0 +1,174 @@
+"""Recipes: every setting of a run, typed, documented, read from TOML, overridable one by one.
+
+A recipe is a pydantic model whose fields carry descriptions; `candor recipe show` prints it resolved.
+An unknown or invalid key is an error that names the key and the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from candor.core.errors import InputError
+
+
+class Settings(BaseModel):
+    """A table of a recipe: unknown keys are refused, defaults are checked too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Settings)
+
+
+def read_recipe(
+    kind: type[AnyRecipe],
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    options: dict[str, Any] | None = None,
+) -> AnyRecipe:
+    """Build a recipe from defaults, then a file, then named options, then `key=value` overrides.
+
+    Args:
+        kind: the recipe's class.
+        path: a TOML file, or None.
+        overrides: such as `probe.samples=4`; values are TOML, and bare words are taken as text.
+        options: dotted key to value; None values are left out (an option that was not given).
+
+    Raises:
+        InputError: bad TOML, an unknown key or a bad value; the message names the key.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputError("no such recipe", path=path, fix="check the path") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"not valid TOML: {error}", path=path) from error
+    for key, value in (options or {}).items():
+        if value is not None:
+            _put(values, key, value)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InputError(
+                f"--set {override}: expected key=value", fix="write for example --set probe.samples=4"
+            )
+        _put(values, key.strip(), _parse(text.strip()))
+    return validated(kind, values, source=str(path) if path else None)
+
+
+def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | None = None) -> AnyRecipe:
+    """Validate raw values as a recipe, or raise an error that names the key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = [str(part) for part in first["loc"]]
+        key = ".".join(where)
+        if first["type"] == "extra_forbidden":
+            raise InputError("unknown key", path=source, field=key, fix=_nearest(kind, key)) from error
+        known = dict(describe(kind))
+        described = known.get(key)
+        fix = f"{key}: {described.description}" if described and described.description else None
+        raise InputError(first["msg"], path=source, field=key, fix=fix) from error
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *tables, last = key.split(".")
+    for table in tables:
+        inner = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"'{table}' is not a table", field=key)
+        values = inner
+    values[last] = value
+
+
+def _parse(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text == "none" else text
+
+
+def _nearest(kind: type[Settings], key: str) -> str:
+    names = [name for name, _ in describe(kind)]
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
+    if not close:  # the table may be wrong and the name right
+        leaf = key.rpartition(".")[2]
+        close = [name for name in names if name.rpartition(".")[2] == leaf][:1]
+    if close:
+        return f"did you mean '{close[0]}'? (`candor recipe show` lists every key)"
+    return "`candor recipe show` lists every key"
+
+
+def describe(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield (dotted key, field) for every setting, tables first flattened."""
+    for name, info in kind.model_fields.items():
+        table = _table(info.annotation)
+        if table is not None:
+            yield from describe(table, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", info
+
+
+def _table(annotation: Any) -> type[Settings] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate  # type: ignore[return-value]
+    return None
+
+
+def to_toml(recipe: BaseModel, *, comments: bool = False) -> str:
+    """The recipe as TOML, everything resolved; with `comments`, each setting's description above it."""
+    text = tomli_w.dumps(_without_none(recipe.model_dump(mode="json")))
+    if not comments:
+        return text
+    described = dict(describe(type(recipe)))  # type: ignore[arg-type]
+    lines, table = [], ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            table = line.strip("[]") + "."
+        name = line.partition(" = ")[0]
+        info = described.get(table + name)
+        if info is not None and info.description:
+            lines.append(f"# {info.description}")
+        lines.append(line)
+    unset = sorted(set(described) - {k for k, _ in _flat(_without_none(recipe.model_dump(mode="json")))})
+    lines += [f"# {key}: not set. {described[key].description or ''}".rstrip() for key in unset]
+    return "\n".join(lines) + "\n"
+
+
+def differences(old: BaseModel, new: BaseModel) -> list[str]:
+    """Settings that differ, as `key: old → new`."""
+    before, after = (dict(_flat(recipe.model_dump(mode="json"))) for recipe in (old, new))
+    return [
+        f"{key}: {before.get(key)!r} → {after.get(key)!r}"
+        for key in sorted(set(before) | set(after))
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
