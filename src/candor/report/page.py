@@ -1,0 +1,150 @@
+"""`render_report`: a run folder in, one self-contained HTML page out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from candor.core.files import write_text
+from candor.report import confidence_figures, outcome_figures, story, tables, wording
+from candor.report.evidence import Evidence, number_of, read_evidence
+from candor.report.plotted import Figure
+
+TABLE_BYTES = 5_000_000  # of questions in the page; with plots and style the page stays under 8 MB
+
+
+def render_report(run: Path) -> Path:
+    """Write `RUN/report.html` from what a knowledge run recorded.
+
+    The page makes no request of any kind, runs no script but its own, and shows everything that a user or
+    a model wrote as text. What the run lacks is left out with a sentence that says why.
+
+    Args:
+        run: a run folder, finished or not.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: `run` is no run folder, or one of its files is damaged.
+        CandorError: the page can't be written.
+    """
+    evidence = read_evidence(Path(run))
+    path = evidence.run / "report.html"
+    write_text(path, render_page(evidence))
+    return path
+
+
+def render_page(evidence: Evidence) -> str:
+    """The page as HTML text."""
+    templates = files("candor.report") / "templates"
+    style = (templates / "report.css").read_text(encoding="utf-8")
+    script = (templates / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string((templates / "report.html.jinja").read_text(encoding="utf-8"))
+    # Only the package's own style and script are trusted as they are.
+    return template.render(
+        style=Markup(style), script=Markup(script), script_hash=digest, **context(evidence)
+    )
+
+
+def context(evidence: Evidence) -> dict[str, Any]:
+    """Everything that the template shows, finished: figures, tables and sentences."""
+    data, listed = question_data(evidence.items)
+    metrics, manifest = evidence.metrics, evidence.manifest
+    machine = manifest.get("machine")
+    machine = machine if isinstance(machine, dict) else {"machine": machine}
+    memory = number_of(metrics.get("peak_memory_bytes"))
+    return {
+        "model": str(metrics.get("model") or manifest.get("model") or "a model"),
+        "created": str(metrics.get("created") or manifest.get("created") or ""),
+        "run": evidence.run.name,
+        "headline": story.headline(evidence),
+        "lead": story.lead(evidence),
+        "tiles": story.tiles(evidence),
+        "figures": _figures(evidence),
+        "tables": {
+            "outcomes": tables.outcome_table(evidence),
+            "abstention": tables.abstention_table(evidence),
+            "scores": tables.score_table(evidence),
+            "judge": tables.judge_table(evidence),
+            "ability": tables.ability_table(evidence),
+            "splits": tables.split_table(evidence),
+            "versions": tables.facts_table("Versions", _versions(manifest)),
+            "machine": tables.facts_table("Machine", machine),
+        },
+        "probe_gain": story.probe_gain(evidence),
+        "examples": story.examples(evidence),
+        "outcome_counts": story.outcome_counts(evidence),
+        "question_data": data,
+        "questions_listed": listed,
+        "questions_total": len(evidence.items),
+        "funnel": story.funnel(evidence),
+        "notes": [str(note) for note in evidence.at("questions", "notes") or []],
+        "commands": {str(name): str(command) for name, command in evidence.table("commands").items()},
+        "recipe": evidence.recipe,
+        "missing": story.MISSING,
+        "seed": str(metrics.get("seed", manifest.get("seed", ""))),
+        "peak_memory": wording.size(memory) if memory else "",
+        "symbols": {"correct": "✓", "incorrect": "✗", "not_attempted": "?"},
+        "verdicts": wording.VERDICTS,
+    }  # fmt: skip
+
+
+def question_data(items: list[dict[str, Any]]) -> tuple[Markup, int]:
+    """Rows of the questions table as JSON that is safe inside a script element, and how many fit.
+
+    `<`, `>` and `&` leave as escapes, so no text can end the element or open a comment. When the rows are
+    too many for the page, every k-th is taken.
+    """
+    rows = [_row(item) for item in items]
+    encoded = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows]
+    total = sum(len(text.encode("utf-8", "replace")) for text in encoded)
+    every = max(1, -(-total // TABLE_BYTES))
+    kept = encoded[::every]
+    text = "[" + ",\n".join(kept) + "]"
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    # A lone surrogate, which JSON can carry and UTF-8 can't, becomes a question mark.
+    return Markup(text.encode("utf-8", "replace").decode("utf-8")), len(kept)
+
+
+def _figures(evidence: Evidence) -> dict[str, Figure | None]:
+    drawn = {
+        outcome_figures: (
+            "outcome_bars", "outcome_panels", "abstention", "invented", "rejections", "boundary", "timings",
+        ),
+        confidence_figures: ("scores", "risk_coverage", "layers", "across_kinds", "reliability"),
+    }  # fmt: skip
+    return {name: getattr(module, name)(evidence) for module, names in drawn.items() for name in names}
+
+
+def _row(item: dict[str, Any]) -> dict[str, Any]:
+    confidence = number_of(item.get("confidence"))
+    gated = item.get("gated")
+    return {
+        "q": str(item.get("question", "")),
+        "a": story.accepted(item),
+        "d": str(item.get("document") or ""),
+        "k": str(item.get("kind") or ""),
+        "o": str(item.get("origin") or ""),
+        "b": [story.answer(item, "before"), story.verdict(item, "before")],
+        "t": [story.answer(item, "after"), story.verdict(item, "after")],
+        "g": [story.answer(item, "gated"), story.verdict(item, "gated")] if isinstance(gated, dict) else None,
+        "c": None if confidence is None else round(confidence, 4),
+    }
+
+
+def _versions(manifest: dict[str, Any]) -> dict[str, Any]:
+    versions = manifest.get("versions")
+    return {"candor": manifest.get("candor"), **(versions if isinstance(versions, dict) else {})}
