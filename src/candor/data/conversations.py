@@ -180,7 +180,7 @@ def _after_end_token(
     stand_in = [*turns[:-1], {**turns[-1], "content": _PLACEHOLDER}]
     tail = render(stand_in, tokenizer, template).rpartition(_PLACEHOLDER)[2]
     # Added tokens too: some models end a turn with a token that is not declared special.
-    ends = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    ends = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}  # type: ignore[operator]
     found = [(tail.find(token), -len(token)) for token in ends if token and token in tail]
     if not found or not whole.endswith(tail):
         raise CandorError(

@@ -54,13 +54,22 @@ def input_length(example: Example) -> int:
     return last  # the last supervised token is a target only
 
 
-def plan(examples: Sequence[Example], settings: TrainSettings) -> list[list[list[int]]]:
+def plan(
+    examples: Sequence[Example], settings: TrainSettings, *, share_prefix: bool = False
+) -> list[list[list[int]]]:
     """Example indices of every update: [step][micro-batch][example], from the seed alone.
 
     Examples without a supervised token (beyond the first token, which nothing predicts) are left out.
+    With `share_prefix`, tokens that all examples start with don't count towards a micro-batch; which
+    examples make an update stays the same.
     """
     lengths = [input_length(example) for example in examples]
-    usable = np.array([i for i, length in enumerate(lengths) if length > 0 and examples[i].weight > 0])
+    chosen = [i for i, length in enumerate(lengths) if length > 0 and examples[i].weight > 0]
+    if not chosen:
+        return []
+    shared = shared_prefix([examples[i] for i in chosen]) if share_prefix else 0
+    rest = [length - shared for length in lengths]
+    usable = np.array(chosen)
     steps: list[list[list[int]]] = []
     remaining = round(settings.epochs * len(usable))
     for epoch in range(math.ceil(settings.epochs)):
@@ -68,7 +77,7 @@ def plan(examples: Sequence[Example], settings: TrainSettings) -> list[list[list
         remaining -= len(order)
         for step in _cut(order.tolist(), lengths, settings.batch_tokens, padded=False):
             step.sort(key=lambda i: (lengths[i], i))
-            steps.append(_cut(step, lengths, settings.micro_batch_tokens, padded=True))
+            steps.append(_cut(step, rest, settings.micro_batch_tokens, padded=True))
     return steps if settings.max_steps is None else steps[: settings.max_steps]
 
 
@@ -96,9 +105,7 @@ def collate(examples: Sequence[Example], *, pad_id: int, share_prefix: bool = Fa
         share_prefix: take the tokens that all examples start with out of the rows, to be read once.
     """
     lengths = [input_length(example) for example in examples]
-    shared = _shared_prefix(examples) if share_prefix and len(examples) > 1 else 0
-    if shared < MIN_SHARED_PREFIX:
-        shared = 0
+    shared = shared_prefix(examples) if share_prefix and len(examples) > 1 else 0
     ids = torch.full((len(examples), max(lengths) - shared), pad_id, dtype=torch.long)
     rows, columns, targets, weights = [], [], [], []
     for row, (example, length) in enumerate(zip(examples, lengths, strict=True)):
@@ -120,14 +127,14 @@ def collate(examples: Sequence[Example], *, pad_id: int, share_prefix: bool = Fa
     )
 
 
-def _shared_prefix(examples: Sequence[Example]) -> int:
-    """Number of leading tokens that all examples have in common and that predict nothing supervised."""
-    first, *others = examples
+def shared_prefix(examples: Sequence[Example]) -> int:
+    """Number of leading tokens that all examples have in common and that predict nothing supervised.
+
+    0 where it is too short to be worth a pass of its own.
+    """
+    starts = (example.supervised.index(True) if True in example.supervised else 0 for example in examples)
     # The token before the first supervised one makes a prediction, so it stays in the rows.
-    limit = (
-        min(example.supervised.index(True) if True in example.supervised else 0 for example in examples) - 1
-    )
-    for place in range(max(limit, 0)):
-        if any(other.token_ids[place] != first.token_ids[place] for other in others):
-            return place
-    return max(limit, 0)
+    limit = max(min(starts) - 1, 0)
+    heads = {example.token_ids[:limit] for example in examples}
+    shared = next((n for n, tokens in enumerate(zip(*heads, strict=True)) if len(set(tokens)) > 1), limit)
+    return shared if shared >= MIN_SHARED_PREFIX else 0

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from candor.core.errors import CandorError
 from candor.data.conversations import Example
 from candor.train.adapters import add_adapters
+from candor.train.attention import fast_attention
 from candor.train.batches import Batch, collate, plan
 from candor.train.loss import Objective
 from candor.train.masters import Masters
@@ -81,8 +82,7 @@ def fit(
         CandorError: nothing to train on, the loss stopped being finite, the state in `folder` is of another
             run, or it can't be written.
     """
-    batches = plan(examples, settings)
-    if not batches:
+    if not plan(examples, settings):
         raise CandorError("no example has a supervised token, so there is nothing to train on")
     fingerprint = _fingerprint(model, examples, settings)
     notes = None if folder is None else read_notes(folder)
@@ -91,83 +91,116 @@ def fit(
             f"{folder}: the training state here is of a run with other examples, settings or model",
             fix="remove that folder to start over, or choose another one for this run",
         )
-    device = next(model.parameters()).device
     model.to(torch.bfloat16 if settings.dtype == "bf16" else torch.float32)  # type: ignore[arg-type]
-    trained = add_adapters(model, settings) if settings.lora_rank else model
-    masters = Masters(trained, settings)
-    step, validation, loss = 0, [], math.nan
-    if folder is not None and notes is not None:
-        load_state(folder, masters.tensors())
-        masters.publish()
-        step, loss = notes["step"], notes["loss"]
-        validation = [(at, value) for at, value in notes["validation"]]
-    resumed_from = step
-    objective = Objective(trained)
-
-    def prepare(indices: list[int], source: Sequence[Example]) -> Batch:
-        chosen = [source[i] for i in indices]
-        return collate(chosen, pad_id=pad_id, share_prefix=objective.shares_prefix).to(device)
-
-    def held_out() -> float:
-        trained.eval()
-        once = settings.model_copy(update={"epochs": 1.0, "max_steps": None})
-        parts = [prepare(part, evaluate) for update in plan(evaluate, once) for part in update]
-        weight = sum(float(part.weights.sum()) for part in parts)
-        return sum(objective.loss(part) for part in parts) / weight
-
-    every = max(1, len(batches) // 10)
-    if evaluate and step == 0:
-        validation.append((0, held_out()))
-    saved_at = time.monotonic()
-    try:
-        with torch.random.fork_rng():
-            while step < len(batches):
-                began = time.monotonic()
-                trained.train()
-                # Dropout, where a model has any, depends on the step alone: no generator state to keep.
-                torch.manual_seed(settings.seed * 1_000_003 + step)
-                parts = [prepare(part, examples) for part in batches[step]]
-                weight = sum(float(part.weights.sum()) for part in parts)
-                loss = sum(objective.backward(part, weight) for part in parts) / weight
-                if not math.isfinite(loss):
-                    raise CandorError(
-                        f"the training loss is no longer a number (step {step + 1} of {len(batches)})",
-                        fix="lower the learning rate",
-                    )
-                rate = learning_rate(step, len(batches), settings)
-                norm = masters.step(rate)
-                step += 1
-                seconds = time.monotonic() - began
+    # Dropout, where a model has any, is seeded by the step: there is no generator state to keep.
+    with fast_attention(model), torch.random.fork_rng():
+        trained = add_adapters(model, settings) if settings.lora_rank else model
+        run = _Run(trained, examples, evaluate, settings, pad_id)
+        try:
+            if folder is not None and notes is not None:
+                run.restore(folder, notes)
+            resumed_from = run.step
+            if evaluate and run.step == 0:
+                run.validate()
+            saved_at = time.monotonic()
+            while run.step < run.steps:
+                metrics = run.update()
                 if on_step is not None:
-                    tokens = sum(part.tokens for part in parts)
-                    supervised = sum(len(part.targets) for part in parts)
-                    on_step(
-                        StepMetrics(
-                            step, len(batches), loss, rate, norm, tokens / seconds, supervised, seconds
-                        )
-                    )
-                if evaluate and (step % every == 0 or step == len(batches)):
-                    validation.append((step, held_out()))
-                if (
-                    folder is not None
-                    and step < len(batches)
-                    and time.monotonic() - saved_at >= settings.checkpoint_seconds
-                ):
-                    state: dict[str, Any] = {
-                        "fingerprint": fingerprint,
-                        "loss": loss,
-                        "validation": validation,
-                    }
-                    save_state(folder, step, masters.tensors(), state)
+                    on_step(metrics)
+                done = run.step == run.steps
+                if evaluate and (done or run.step % max(1, run.steps // 10) == 0):
+                    run.validate()
+                due = time.monotonic() - saved_at >= settings.checkpoint_seconds
+                if folder is not None and due and not done:
+                    run.keep(folder, fingerprint)
                     saved_at = time.monotonic()
-    finally:
-        masters.close()
+        finally:
+            run.masters.close()
     trained.eval()
     if save is not None:
         save(trained)
     if folder is not None:
         clear_state(folder)
-    return TrainResult(trained, step, loss, validation, resumed_from)
+    return TrainResult(trained, run.step, run.loss, run.validation, resumed_from)
+
+
+class _Run:
+    """A run in progress: all that changes from step to step."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel | PeftModel,
+        examples: Sequence[Example],
+        held_out: Sequence[Example],
+        settings: TrainSettings,
+        pad_id: int,
+    ) -> None:
+        self.masters = Masters(model, settings)
+        self.step, self.loss = 0, math.nan
+        self.validation: list[tuple[int, float]] = []
+        self._model, self._examples, self._settings, self._pad_id = model, examples, settings, pad_id
+        self._device = next(model.parameters()).device
+        self._objective = Objective(model, max((e.token_ids for e in examples), key=len))
+        share = self._objective.shares_prefix
+        self._batches = plan(examples, settings, share_prefix=share)
+        self.steps = len(self._batches)
+        once = settings.model_copy(update={"epochs": 1.0, "max_steps": None})
+        self._held_out = [
+            self._prepare([held_out[i] for i in part])
+            for update in plan(held_out, once, share_prefix=share)
+            for part in update
+        ]
+
+    def _prepare(self, examples: Sequence[Example]) -> Batch:
+        share = self._objective.shares_prefix
+        return collate(examples, pad_id=self._pad_id, share_prefix=share).to(self._device)
+
+    def update(self) -> StepMetrics:
+        """Make one update of the weights."""
+        began = time.monotonic()
+        self._model.train()
+        torch.manual_seed(self._settings.seed * 1_000_003 + self.step)
+        parts = [self._prepare([self._examples[i] for i in part]) for part in self._batches[self.step]]
+        weight = sum(float(part.weights.sum()) for part in parts)
+        self.loss = sum(self._objective.backward(part, weight) for part in parts) / weight
+        if not math.isfinite(self.loss):
+            raise CandorError(
+                f"the training loss is no longer a number (step {self.step + 1} of {self.steps})",
+                fix="lower the learning rate",
+            )
+        rate = learning_rate(self.step, self.steps, self._settings)
+        norm = self.masters.step(rate)
+        self.step += 1
+        seconds = time.monotonic() - began
+        return StepMetrics(
+            step=self.step,
+            steps=self.steps,
+            loss=self.loss,
+            learning_rate=rate,
+            grad_norm=norm,
+            tokens_per_second=sum(part.tokens for part in parts) / seconds,
+            supervised_tokens=sum(len(part.targets) for part in parts),
+            seconds=seconds,
+        )
+
+    def validate(self) -> None:
+        """Measure the loss on the held-out examples."""
+        self._model.eval()
+        weight = sum(float(part.weights.sum()) for part in self._held_out)
+        summed = sum(self._objective.loss(part) for part in self._held_out)
+        self.validation.append((self.step, summed / weight))
+
+    def keep(self, folder: Path, fingerprint: str) -> None:
+        """Save what is needed to go on from here."""
+        notes = {"fingerprint": fingerprint, "loss": self.loss, "validation": self.validation}
+        save_state(folder, self.step, self.masters.tensors(), notes)
+
+    def restore(self, folder: Path, notes: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        load_state(folder, self.masters.tensors())
+        self.masters.publish()
+        self.step, self.loss = int(notes["step"]), float(notes["loss"])
+        self.validation = [(int(at), float(value)) for at, value in notes["validation"]]
 
 
 def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:

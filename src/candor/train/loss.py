@@ -11,10 +11,13 @@ Whether decoder and head do compose to the model's own logits is checked on the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from candor.train.batches import Batch
 
@@ -27,13 +30,14 @@ class Objective:
 
     Args:
         model: a causal language model, with or without PEFT adapters.
+        sample: token ids of some ordinary text, to check the model's composition with.
 
     Attributes:
         composed: decoder and head are run apart; False means the model's own forward pass is used.
         shares_prefix: tokens common to a micro-batch's rows are read once, through a key-value cache.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, sample: Sequence[int]) -> None:
         self._model = model
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
         assert isinstance(inner, PreTrainedModel)
@@ -42,14 +46,14 @@ class Objective:
         self._head = inner.get_output_embeddings()
         self._softcap: float | None = getattr(self._config, "final_logit_softcapping", None)
         self.composed = self.shares_prefix = False
-        self._verify()
+        self._verify(sample)
 
     @torch.no_grad()
-    def _verify(self) -> None:
+    def _verify(self, sample: Sequence[int]) -> None:
         """Find out what this architecture allows by comparing with the model's own forward pass."""
-        parameter = next(self._model.parameters())
-        vocabulary = int(self._config.vocab_size)
-        ids = torch.arange(16, device=parameter.device)[None].remainder(vocabulary)
+        device = next(self._model.parameters()).device
+        ids = torch.tensor([list(sample)[:32]], device=device)
+        half = ids.shape[1] // 2
         training = self._model.training
         self._model.eval()
         try:
@@ -60,9 +64,9 @@ class Objective:
             self.composed = _close(self._logits(hidden), truth)
             # A sliding window or a recurrent state would drop or mix what the rows share.
             full = set(getattr(self._config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
-            if self.composed and full and not getattr(self._config, "sliding_window", None):
-                rest = self._hidden(ids[:, :8], ids[:, 8:].expand(2, -1))
-                self.shares_prefix = _close(rest, hidden[:, 8:].expand(2, -1, -1))
+            if self.composed and full and half and not getattr(self._config, "sliding_window", None):
+                rest = self._hidden(ids[:, :half], ids[:, half:].expand(2, -1))
+                self.shares_prefix = _close(rest, hidden[:, half:].expand(2, -1, -1))
         except (TypeError, AttributeError, NotImplementedError):
             return  # an unusual signature: the flags that hold so far stand
         finally:
@@ -108,7 +112,7 @@ class Objective:
         cache = DynamicCache(config=self._config)
         self._decoder(input_ids=prefix, past_key_values=cache, use_cache=True)
         for layer in cache.layers:
-            assert layer.keys is not None and layer.values is not None
+            assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
             layer.keys = layer.keys.expand(len(ids), -1, -1, -1)
             layer.values = layer.values.expand(len(ids), -1, -1, -1)
         return self._decoder(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
@@ -121,5 +125,5 @@ class Objective:
 
 
 def _close(value: torch.Tensor, truth: torch.Tensor) -> bool:
-    """Equal up to bfloat16's rounding through many layers; a wrong composition is off by far more."""
-    return bool((value - truth).float().norm() <= 0.05 * truth.float().norm())
+    """Equal up to bfloat16's rounding through many layers (3 % seen); a wrong composition is off by 100 %."""
+    return bool((value - truth).float().norm() <= 0.2 * truth.float().norm())

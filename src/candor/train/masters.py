@@ -9,7 +9,7 @@ forward pass and reads twice the bytes in every product.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -57,7 +57,7 @@ class Masters:
         self._fresh: set[nn.Parameter] = set()
         self._start()
 
-    def _collector(self, weight: nn.Parameter):  # noqa: ANN202
+    def _collector(self, weight: nn.Parameter) -> Callable[[torch.Tensor], None]:
         def collect(parameter: torch.Tensor) -> None:
             gradient = parameter.grad
             parameter.grad = None
@@ -100,7 +100,8 @@ class Masters:
     def publish(self) -> None:
         """Round the masters into the model's weights."""
         if self._apart:
-            torch._foreach_copy_([p for p, _ in self._apart], [w for _, w in self._apart])
+            for parameter, weight in self._apart:
+                parameter.copy_(weight)
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor of the training state by name: masters, both moments, and their step counts."""

@@ -32,7 +32,7 @@ class TrainSettings(BaseModel):
     grad_clip: float = Field(1.0, ge=0, description="Largest gradient norm of an update; 0 does not clip.")
     lora_rank: int = Field(0, ge=0, description="Rank of LoRA adapters; 0 trains all the weights.")
     lora_alpha: float = Field(
-        32.0, gt=0, description="LoRA's scale: the adapters' output times alpha / rank."
+        32.0, gt=0, description="LoRA's scale: adapters are multiplied by alpha / rank."
     )
     dtype: Literal["bf16", "float32"] = Field(
         "bf16", description="Arithmetic of the forward and backward pass; master weights are always float32."
