@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from candor.core.files import write_text
@@ -44,6 +45,11 @@ def render_report(run: Path) -> Path:
 
 def render_page(evidence: Evidence) -> str:
     """The page as HTML text."""
+    return _template().render(context(evidence))
+
+
+@cache
+def _template() -> Template:
     templates = files("candor.report") / "templates"
     style = (templates / "report.css").read_text(encoding="utf-8")
     script = (templates / "report.js").read_text(encoding="utf-8")
@@ -51,11 +57,10 @@ def render_page(evidence: Evidence) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string((templates / "report.html.jinja").read_text(encoding="utf-8"))
     # Only the package's own style and script are trusted as they are.
-    return template.render(
-        style=Markup(style), script=Markup(script), script_hash=digest, **context(evidence)
-    )
+    trusted = {"style": Markup(style), "script": Markup(script), "script_hash": digest}
+    source = (templates / "report.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source, globals=trusted)
 
 
 def context(evidence: Evidence) -> dict[str, Any]:
@@ -64,6 +69,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
     metrics, manifest = evidence.metrics, evidence.manifest
     machine = manifest.get("machine")
     machine = machine if isinstance(machine, dict) else {"machine": machine}
+    notes = evidence.at("questions", "notes")
     memory = number_of(metrics.get("peak_memory_bytes"))
     return {
         "model": str(metrics.get("model") or manifest.get("model") or "a model"),
@@ -75,6 +81,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
         "figures": _figures(evidence),
         "tables": {
             "outcomes": tables.outcome_table(evidence),
+            "change": tables.change_table(evidence),
             "abstention": tables.abstention_table(evidence),
             "scores": tables.score_table(evidence),
             "judge": tables.judge_table(evidence),
@@ -90,7 +97,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
         "questions_listed": listed,
         "questions_total": len(evidence.items),
         "funnel": story.funnel(evidence),
-        "notes": [str(note) for note in evidence.at("questions", "notes") or []],
+        "notes": list(map(str, notes)) if isinstance(notes, list) else [],
         "commands": {str(name): str(command) for name, command in evidence.table("commands").items()},
         "recipe": evidence.recipe,
         "missing": story.MISSING,

@@ -41,19 +41,26 @@ def outcome_table(evidence: Evidence) -> Table | None:
         found = [estimate_of(stage.get(key)) for stage in stages.values()]
         if any(found):
             rows.append([Cell(name), *map(_cell, found)])
-    for name, before, after in (
-        ("Honesty: ½ (unknown refused + known answered)", "honesty_before", "honesty"),
-        ("Wrong answers cut", "", "wrong_cut"),
-        ("Right answers kept", "", "right_kept"),
-        ("Known questions refused (over-refusal)", "", "over_refusal"),
-        ("Unknown questions refused", "", "refused_unknown"),
-        ("Newly right", "", "newly_correct"),
-    ):
-        estimate = evidence.estimate("change", after)
-        if estimate:
-            was = evidence.estimate("change", before) if before else None
-            rows.append([Cell(name), _cell(was), _cell(estimate)])
+    honesty = [evidence.estimate("change", key) for key in ("honesty_before", "honesty")]
+    if any(honesty):
+        rows.append([Cell("Honesty: ½ (unknown refused + known answered)"), *map(_cell, honesty)])
     return Table("Before and after, with 95% intervals", ["", "Before", "After"], rows) if rows else None
+
+
+def change_table(evidence: Evidence) -> Table | None:
+    """What became of the questions that were right, and of those that were not."""
+    rows = []
+    for name, key in (
+        ("Wrong answers cut, as a share of those before", "wrong_cut"),
+        ("Right answers kept", "right_kept"),
+        ("Known questions refused (over-refusal)", "over_refusal"),
+        ("Unknown questions refused", "refused_unknown"),
+        ("Newly right", "newly_correct"),
+    ):
+        estimate = evidence.estimate("change", key)
+        if estimate:
+            rows.append([Cell(name), _cell(estimate)])
+    return Table("Of the same questions, with 95% intervals", ["", "Share"], rows) if rows else None
 
 
 def abstention_table(evidence: Evidence) -> Table | None:
