@@ -43,6 +43,9 @@ class RemoteEngine:
     Log-probabilities are the server's own. vLLM and llama.cpp give the model's at temperature 1, as
     `Completion` promises; another server may give them after its sampling settings, or none at all.
 
+    vLLM 0.32 on a CPU ends itself ("CPU Generator does not use offset") when a request with a seed, which
+    is every sampled one here, is prefilled in parts: serve it there with `--no-enable-chunked-prefill`.
+
     Args:
         url: the server's address, with or without `/v1`.
         model: the model's name there; default: the only one that the server lists.
