@@ -1,0 +1,19 @@
+"""Judging free-text answers to short factual questions: correct, incorrect or not attempted."""
+
+from __future__ import annotations
+
+from candor.knowledge.judge.cases import JudgeCase, judge_accuracy, judge_cases
+from candor.knowledge.judge.llm import LLMJudge, read_letter
+from candor.knowledge.judge.refusal import is_refusal
+from candor.knowledge.judge.rules import Verdict, judge
+
+__all__ = [
+    "JudgeCase",
+    "LLMJudge",
+    "Verdict",
+    "is_refusal",
+    "judge",
+    "judge_accuracy",
+    "judge_cases",
+    "read_letter",
+]
