@@ -43,7 +43,7 @@ _LABEL = re.compile(
     r"^\s*(?:(?:the )?(?:final |correct |short )?answer(?: is)?\s*:|a\s*:|response\s*:|assistant\s*:)\s*",
     re.I,
 )
-_NEXT_QUESTION = re.compile(r"\n\s*(?:q|question|user|human)\s*:.*", re.I | re.S)
+_NEXT_QUESTION = re.compile(r"\n[ \t]*(?:q|question|user|human)[ \t]*:.*", re.I | re.S)
 _SENTENCE_END = re.compile(r"\.{2,}|(?<=[.!?。])[\"')\]]*\s+|(?<=。)|\n+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
