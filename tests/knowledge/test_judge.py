@@ -17,7 +17,7 @@ def test_judge_agrees_with_at_least_97_of_100_development_cases():
 
 
 def test_judge_agrees_with_at_least_93_of_100_held_cases():
-    # measured .965 on cases that were not looked at while the rules were written
+    # measured .965 on cases that were not run while the rules were written
     assert judge_accuracy()["held"]["value"] >= 0.93
 
 
