@@ -46,7 +46,7 @@ _CLASS_WORDS = word_set(
     "empire kingdom airport county language people dynasty valley peninsula province district region "
     "town village national international museum palace castle bridge tower street county award prize "
     "film movie band album novel book metropolis canal gulf bay strait company corporation inc ltd "
-    "church cathedral temple dc"
+    "church cathedral temple dc sterling"
 )
 # Class words that a name may lose when the question says them. Not "sea": the Red Sea is not "red".
 _IMPLIED = word_set("language river city county university company movie film airport state")
