@@ -70,13 +70,14 @@ def rows_chart(
     high: float = 1.0,
     format: Format,
     tick: Format | None = None,
+    axis: bool = True,
     heading: str = "",
     reference: tuple[float, str] | None = None,
 ) -> Drawing:
     """Rows of bars or dots on one axis; `reference` draws a labelled vertical line.
 
-    `format` writes the values, `tick` the axis where it needs fewer digits. Labels stand left of the marks
-    where there is room and above them where there is none.
+    `format` writes the values, `tick` the axis where it needs fewer digits; `axis` False leaves the axis out.
+    Labels stand left of the marks where there is room and above them where there is none.
     """
     above = width <= NARROW + 60
     longest = max((len(row.label) for row in rows), default=0) * LETTER + 14
@@ -86,7 +87,7 @@ def rows_chart(
     right = width - (max(4, *map(len, values)) * STRONG_LETTER + 14)
     step = 42 if above else 28
     top = (24.0 if heading else 4.0) + (16.0 if reference else 0.0)
-    drawing = Drawing(width, top + step * len(rows) + 24)
+    drawing = Drawing(width, top + step * len(rows) + (24 if axis else 4))
     bottom = top + step * len(rows)
 
     def x_of(value: float) -> float:
@@ -94,7 +95,7 @@ def rows_chart(
 
     if heading:
         drawing.text(0 if above else left, 14, heading, "strong")
-    for value in ticks(low, high, 4 if above else 5):
+    for value in ticks(low, high, 4 if above else 5) if axis else ():
         drawing.line(x_of(value), top, x_of(value), bottom, "grid")
         anchor = "start" if x_of(value) < 10 else "middle"
         drawing.text(x_of(value), bottom + 17, (tick or format)(value), "small", anchor)

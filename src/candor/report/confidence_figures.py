@@ -101,7 +101,13 @@ def layers(evidence: Evidence) -> Figure | None:
     chosen = next((e for layer, e in rows if layer == best), None)
     if best is not None and chosen:
         marks.append(
-            Mark(f"Chosen layer {best:.0f}: {wording.full(chosen, 'score')}", best, chosen.value or 0.0, "s0")
+            Mark(
+                f"Chosen layer {best:.0f}: {wording.full(chosen, 'score')}",
+                best,
+                chosen.value or 0.0,
+                "mark",
+                radius=8,
+            )
         )
     everything = [e for _, e in rows] + ([token] if token else [])
     floor = min(min(e.value or 0.0, e.low if e.low is not None else 1.0) for e in everything)
@@ -121,7 +127,7 @@ def layers(evidence: Evidence) -> Figure | None:
         lambda width: line_chart(width, x, y, series=[probe], marks=marks, levels=levels),
     )
     entries = [("Linear probe", "stroke s0", "line")]
-    entries += [("Layer chosen on validation", "fill s0", "diamond")] if chosen else []
+    entries += [("Layer chosen on validation", "fill mark", "diamond")] if chosen else []
     entries += [("Token probability", "stroke s1", "line")] if token else []
     caption = (
         "How well a linear probe on the last prompt token, before a word is written, tells right from wrong "

@@ -39,12 +39,14 @@ def rows_figure(
 ) -> Markup:
     """Rows with intervals as an accessible figure whose description repeats every number.
 
-    `axis` "tenths" writes the axis with one digit while the values keep theirs.
+    `axis` "tenths" writes the axis with one digit while the values keep theirs; "none" leaves it out.
     """
     form = wording.FORMATS[kind]
     description = "; ".join(f"{row.label}: {wording.full(row.estimate, kind)}" for row in rows)
     draw = partial(rows_chart, rows, low=low, high=high, format=form, heading=heading, reference=reference)
-    if axis == "tenths":
+    if axis == "none":
+        draw = partial(draw, axis=False)
+    elif axis == "tenths":
         draw = partial(draw, tick=lambda value: f"{value:.1f}")
     return figure(name, title, description, lambda width: draw(width=width))
 
@@ -52,7 +54,9 @@ def rows_figure(
 def count_figure(name: str, title: str, counts: list[tuple[str, float]], kind: str = "count") -> Markup:
     """Plain numbers as bars."""
     rows = [Row(wording.humanised(label), Estimate(value, None, None, 0), "s0") for label, value in counts]
-    return rows_figure(name, title, rows, high=max(value for _, value in counts) or 1.0, kind=kind)
+    return rows_figure(
+        name, title, rows, high=max(value for _, value in counts) or 1.0, kind=kind, axis="none"
+    )
 
 
 def counts_of(found: dict[str, Any]) -> list[tuple[str, float]]:

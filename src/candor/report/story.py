@@ -140,7 +140,7 @@ def probe_gain(evidence: Evidence) -> str:
     if gain.low is None or gain.high is None:
         return words
     if gain.low > 0:
-        return f"{words} The paired interval excludes zero: the probe knows more."
+        return f"{words} The paired interval excludes zero: the probe ranks these answers better."
     if gain.high < 0:
         return f"{words} The paired interval is below zero: token probability ranks these answers better."
     return f"{words} The paired interval includes zero: the two can't be told apart here."

@@ -143,12 +143,13 @@ def ability_table(evidence: Evidence) -> Table | None:
 
 
 def facts_table(caption: str, facts: dict[str, Any]) -> Table | None:
-    """Plain facts, nested ones joined: versions, machine, splits."""
-    rows = [
-        [Cell(wording.humanised(str(name))), Cell(_fact(value))]
-        for name, value in facts.items()
-        if value not in (None, "")
-    ]
+    """Plain facts, nested ones joined; sizes named `…_bytes` become GiB."""
+    rows = []
+    for name, value in facts.items():
+        bare = str(name).removesuffix("_bytes")
+        shown = wording.size(number_of(value)) if bare != name else _fact(value)
+        if value not in (None, ""):
+            rows.append([Cell(wording.humanised(bare)), Cell(shown)])
     return Table(caption, ["", "Value"], rows) if rows else None
 
 

@@ -91,7 +91,7 @@ def full(estimate: Estimate | None, kind: str = "percent") -> str:
 def humanised(name: str) -> str:
     """A key as a label: "first_token_probability" -> "First token probability"."""
     text = name.replace("_", " ").strip()
-    return text[:1].upper() + text[1:]
+    return text.upper() if text in ("cpu", "gpu", "ram", "os") else text[:1].upper() + text[1:]
 
 
 def _signed(value: float, text: str) -> str:

@@ -60,7 +60,7 @@
     node.setAttribute("role", "row");
     const asked = said(row.q);
     asked.classList.add("asked");
-    const meta = [row.a ? "Accepted: " + row.a : "No right answer exists", row.k, row.d].filter(Boolean).join(" · ");
+    const meta = [row.a ? "Accepted: " + row.a : "No right answer exists", row.k.replaceAll("_", " "), row.d].filter(Boolean).join(" · ");
     const about = element("div", "meta", meta);
     about.dir = "auto";
     node.append(cell("Question", asked, about));
