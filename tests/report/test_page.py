@@ -113,6 +113,16 @@ def test_too_many_questions_are_thinned_evenly_and_the_page_says_so(monkeypatch,
     assert f"{count} of 420 questions" in Page(page.render_page(evidence)).text()
 
 
+def test_page_of_thirty_thousand_hostile_questions_stays_under_eight_megabytes(tmp_path: Path):
+    item = {
+        "question": "<" * 300,
+        "before": {"text": "&" * 900, "verdict": "correct"},
+        "after": {"text": "é" * 900},
+    }
+    text = page.render_page(Evidence(tmp_path, items=[item] * 30_000))
+    assert len(text.encode()) < 8_000_000
+
+
 def test_headline_and_tiles_state_the_numbers_with_interval_and_n(run: Path, parsed: Page):
     metrics = read_evidence(run).metrics
     before, after = metrics["before"]["incorrect"], metrics["after"]["incorrect"]

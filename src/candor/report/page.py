@@ -114,16 +114,18 @@ def question_data(items: list[dict[str, Any]]) -> tuple[Markup, int]:
     `<`, `>` and `&` leave as escapes, so no text can end the element or open a comment. When the rows are
     too many for the page, every k-th is taken.
     """
-    rows = [_row(item) for item in items]
-    encoded = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows]
-    total = sum(len(text.encode("utf-8", "replace")) for text in encoded)
-    every = max(1, -(-total // TABLE_BYTES))
+    encoded = [_embedded(_row(item)) for item in items]
+    every = max(1, -(-sum(map(len, encoded)) // TABLE_BYTES))
     kept = encoded[::every]
-    text = "[" + ",\n".join(kept) + "]"
+    return Markup("[{}]").format(Markup(b",\n".join(kept).decode())), len(kept)
+
+
+def _embedded(row: dict[str, Any]) -> bytes:
+    text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     # A lone surrogate, which JSON can carry and UTF-8 can't, becomes a question mark.
-    return Markup(text.encode("utf-8", "replace").decode("utf-8")), len(kept)
+    return text.encode("utf-8", "replace")
 
 
 def _figures(evidence: Evidence) -> dict[str, Figure | None]:

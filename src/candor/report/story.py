@@ -67,7 +67,7 @@ def headline(evidence: Evidence) -> str:
     before, after = evidence.estimate("before", "incorrect"), evidence.estimate("after", "incorrect")
     kept = evidence.estimate("change", "right_kept")
     if before and after:
-        parts = [f"Wrong answers went from {wording.shown(before)} to {wording.shown(after)}"]
+        parts = [f"Wrong answers went from {wording.shown(before)}\u00a0to\u00a0{wording.shown(after)}"]
         if kept:
             parts.append(f"{wording.shown(kept)} of the right ones were kept")
         return "; ".join(parts) + "."
