@@ -64,7 +64,6 @@ NO_CAPITAL = frozenset({"IL", "LK"})
 CAPITAL_ALIASES: dict[str, tuple[str, ...]] = {
     "AG": ("Saint John's",),
     "BO": ("La Paz",),
-    "CI": ("Abidjan",),
     "DZ": ("Alger",),
     "GD": ("Saint George's", "St George's"),
     "KI": ("Tarawa",),
@@ -80,8 +79,6 @@ CAPITAL_ALIASES: dict[str, tuple[str, ...]] = {
     "US": ("Washington", "Washington DC", "Washington D.C."),
     "YE": ("Sana'a",),
     "ZA": ("Cape Town", "Bloemfontein", "Tshwane"),
-    "TZ": ("Dar es Salaam",),
-    "BJ": ("Cotonou",),
 }
 
 # Currencies used by several countries, or that the bare name from the package does not tell apart.
