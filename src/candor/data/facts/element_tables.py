@@ -61,9 +61,9 @@ SPELLINGS = {
     ),
 }
 
-# Discoverer wrong or disputed: the ancients' elements aside, Be (Vauquelin), V (del Río or Sefström), Mn (Scheele or Gahn), Sr,
-# Ho, Er, Ir (the list mixes two discoveries), Pt (Scaliger never isolated it), and the
-# elements credited to laboratories.
+# Discoverer wrong or disputed: Be (Vauquelin), V (del Río or Sefström), Mn (Scheele or Gahn), Sr, Ho, Er, Ir
+# (the list mixes two discoveries), Pt (Scaliger never isolated it), Rn, Pa, and the elements credited to
+# laboratories.
 NO_DISCOVERER = frozenset({4, 23, 25, 38, 67, 68, 77, 78, 86, 91, 99, 100, *range(102, 119)})
 
 # Discovery year wrong or disputed between sources, beyond those that contradict the package's own prose.
