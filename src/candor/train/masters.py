@@ -3,8 +3,10 @@
 bfloat16 has 8 bits of precision: an update smaller than 1/256 of a weight rounds away, and at a tuning
 rate of 2e-5 nearly all are. So the optimiser owns a float32 copy; gradients are added up in float32 and the
 model's weights are the copy rounded, renewed after each step. (Micikevicius et al., Mixed Precision
-Training, 2018.) Autocast over float32 parameters gives the same arithmetic, but casts every weight in every
-forward pass and reads twice the bytes in every product.
+Training, 2018.) Autocast over float32 parameters
+gives much the same arithmetic, but casts every weight in every forward pass and every gradient in every
+backward pass: an update of SmolLM2-135M took 17 % longer so (3.0 s against 2.6 s of one Zen 5 core, 1,900
+tokens).
 """
 
 from __future__ import annotations
