@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from rich.console import Console
@@ -67,10 +67,14 @@ class Reporter:
             )
             with Progress(*columns, console=self.console, transient=False) as progress:
                 task = progress.add_task(title, total=total, completed=start, note="")
-                yield Bar(lambda done, note: progress.update(task, completed=done, note=note), start)
+
+                def show(done: int, whole: int, note: str) -> None:
+                    progress.update(task, completed=done, total=whole, note=note)
+
+                yield Bar(show, start, total)
         else:
             log = _Log(self, title, total, start)
-            yield Bar(log.show, start)
+            yield Bar(log.show, start, total)
             log.close()
 
 
@@ -82,8 +86,8 @@ class _Log:
         self.started = self.last = time.monotonic()
         self.done, self.note = start, ""
 
-    def show(self, done: int, note: str) -> None:
-        self.done, self.note = done, note
+    def show(self, done: int, total: int, note: str) -> None:
+        self.done, self.total, self.note = done, total, note
         if time.monotonic() - self.last >= _LOG_SECONDS:
             self._print()
 
@@ -107,18 +111,20 @@ class _Log:
 class Bar:
     """Handle of one progress bar."""
 
-    def __init__(self, show: Any, start: int) -> None:
+    def __init__(self, show: Callable[[int, int, str], None], start: int, total: int) -> None:
         self._show = show
-        self.done = start
+        self.done, self.total = start, total
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count more items as done."""
-        self.done += count
-        self._show(self.done, note)
+        self.progress(self.done + count, self.total, note)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say how many of how many are done, when the total is known only on the way."""
+        self.done, self.total = done, total
+        self._show(done, total, note)
 
 
 def quiet() -> Reporter:
     """A reporter that prints nothing, for library use and tests."""
     return Reporter("quiet")
-
-

@@ -171,4 +171,3 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if value is not None
     }
-

@@ -160,7 +160,9 @@ class Run(Generic[AnyRecipe]):
     def need(self, stage: str, command: str) -> None:
         """Raise unless a stage has finished; `command` is what makes it."""
         if not self.done(stage):
-            raise CandorError(f"{self.folder}: the stage '{stage}' has not been run", fix=f"run {command} first")
+            raise CandorError(
+                f"{self.folder}: the stage '{stage}' has not been run", fix=f"run {command} first"
+            )
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:

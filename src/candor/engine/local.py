@@ -251,7 +251,9 @@ class LocalEngine:
         cache.mask = torch.cat([cache.mask, torch.ones(len(tokens), 1, dtype=torch.bool)], dim=1)
         return self._forward(torch.tensor(tokens)[:, None], cache, keep=1)[:, 0].float()
 
-    def _forward(self, ids_RT: torch.Tensor, cache: BatchCache | None, keep: int, mask: Any = None) -> torch.Tensor:
+    def _forward(
+        self, ids_RT: torch.Tensor, cache: BatchCache | None, keep: int, mask: Any = None
+    ) -> torch.Tensor:
         mask = cache.mask if cache is not None else mask
         positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -ids_RT.shape[1] :]
         device = self.model.device
@@ -317,9 +319,7 @@ class LocalEngine:
             row.logprobs.append(logprob)
             if row.sampling.top_logprobs:
                 row.top.append(self._alternatives(logits_RV[place], row.sampling.top_logprobs))
-            if token in self._ends:
-                row.finish = "stop"
-            elif row.sampling.stop and self._stopped(row):
+            if token in self._ends or (row.sampling.stop and self._stopped(row)):
                 row.finish = "stop"
             elif len(row.tokens) >= row.sampling.max_tokens:
                 row.finish = "length"

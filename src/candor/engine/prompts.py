@@ -6,27 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from candor.core.errors import CandorError
+from candor.data.conversations import plain_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from candor.engine.protocol import Prompt
 
-# For models without a chat template, on request: the classic closed-book prompt of base models. Every
-# answer ends with the end-of-text token, so a model tuned on it stops by itself.
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token + '\n' }}"
-    "{% elif message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
-    "{% else %}{{ 'Question: ' + message['content'] + '\nAnswer:' }}{% endif %}"
-    "{% endfor %}"
-)
-
 
 def set_template(tokenizer: PreTrainedTokenizerBase, template: str | None) -> None:
     """Choose the chat template: None keeps the model's own, `plain` is for base models, else Jinja text."""
     if template == "plain":
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        tokenizer.chat_template = plain_template(tokenizer)
     elif template:
         tokenizer.chat_template = template
 
@@ -68,7 +59,9 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> se
     """
     ends: set[int] = set()
     configured = getattr(model.generation_config, "eos_token_id", None)
-    ends.update(configured if isinstance(configured, list) else [configured] if configured is not None else [])
+    ends.update(
+        configured if isinstance(configured, list) else [configured] if configured is not None else []
+    )
     if tokenizer.eos_token_id is not None:
         ends.add(cast("int", tokenizer.eos_token_id))
     if tokenizer.chat_template:

@@ -40,7 +40,9 @@ class Sampling:
     top_k: int = 0  # 0: no limit
     n: int = 1
     seed: int = 0
-    stop: tuple[str, ...] = ()  # generation ends before the first of these strings; the model's own end tokens always stop
+    stop: tuple[
+        str, ...
+    ] = ()  # generation ends before the first of these strings; the model's own end tokens always stop
     top_logprobs: int = 0  # alternatives to return for each token
 
 

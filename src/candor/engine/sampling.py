@@ -50,7 +50,9 @@ class RowSettings:
     keys_R: np.ndarray
 
 
-def draw(logits_RV: torch.Tensor, settings: RowSettings, step_R: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def draw(
+    logits_RV: torch.Tensor, settings: RowSettings, step_R: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw one token a row.
 
     Args:

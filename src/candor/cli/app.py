@@ -1,0 +1,52 @@
+"""The `candor` command: verbs only; what they do lives in the stages.
+
+Heavy imports happen inside the verbs, so that `candor --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import candor
+from candor.cli import ask, knowledge, recipe, report
+from candor.core.errors import CandorError
+
+app = typer.Typer(
+    name="candor",
+    help="Language models that know what they don't know, measured at every step.\n\n"
+    "Start with: candor knowledge run --model smollm2 --out runs/first",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(recipe.app, name="recipe")
+app.command("report")(report.report)
+app.command("ask")(ask.ask)
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(candor.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; what a user can mend is printed with its fix and ends with exit code 2."""
+    try:
+        app()
+    except CandorError as error:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print("[bold red]error:[/] ", end="")
+        console.print(str(error), markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues from here", file=sys.stderr)
+        sys.exit(130)

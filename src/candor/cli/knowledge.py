@@ -1,0 +1,245 @@
+"""`candor knowledge`: find a model's knowledge boundary and teach it to say \"I don't know\"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from candor.cli.options import Json, Out, RecipeFile, Set
+
+if TYPE_CHECKING:
+    from candor.knowledge.pipeline import KnowledgeRun
+
+app = typer.Typer(
+    help="Find a model's knowledge boundary and teach it to say \"I don't know\" beyond it.\n\n"
+    "`run` does everything; `questions`, `probe`, `build`, `tune` and `evaluate` do it one stage at a time "
+    "in the same folder.",
+    no_args_is_help=True,
+)
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2` (from its package)."),
+]
+Documents = Annotated[
+    Path | None,
+    typer.Option(
+        "--documents",
+        help="Folder or file: .txt .md .html .pdf, or .jsonl / .parquet with {id, title, text}. "
+        "Without it: the embedded documents.",
+    ),
+]
+Questions = Annotated[
+    Path | None,
+    typer.Option(
+        "--questions", help="JSONL of {question, answers: […], document?}: skips writing questions."
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", help="`local`, or the URL of an OpenAI-compatible server with the same model."),
+]
+Generator = Annotated[
+    str | None, typer.Option("--generator", help="Model or URL that writes the questions; default: --model.")
+]
+Template = Annotated[
+    str | None,
+    typer.Option("--template", help="Chat template for models without one: `plain`, or a Jinja file."),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option("--budget-minutes", help="Fit into about so many minutes by asking fewer questions."),
+]
+Redo = Annotated[
+    bool,
+    typer.Option("--redo", help="Forget this stage and those after it, with their files, and run it again."),
+]
+
+
+@app.command()
+def run(
+    out: Out,
+    model: Model = None,
+    documents: Documents = None,
+    questions: Questions = None,
+    engine: EngineOption = None,
+    generator: Generator = None,
+    template: Template = None,
+    budget_minutes: Budget = None,
+    recipe: RecipeFile = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Do the whole job: questions, probe, build, tune, evaluate, report.
+
+    Example: candor knowledge run --model smollm2 --documents notes/ --out runs/notes
+    """
+    job = _start(
+        out,
+        model,
+        documents,
+        questions,
+        engine,
+        generator,
+        template,
+        budget_minutes,
+        recipe,
+        overrides,
+        as_json,
+    )
+    job.all()
+    _finish(job, as_json)
+
+
+@app.command("questions")
+def questions_(
+    out: Out,
+    model: Model = None,
+    documents: Documents = None,
+    questions: Questions = None,
+    engine: EngineOption = None,
+    generator: Generator = None,
+    template: Template = None,
+    budget_minutes: Budget = None,
+    recipe: RecipeFile = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Begin a run: write questions from documents, or take yours."""
+    job = _start(
+        out,
+        model,
+        documents,
+        questions,
+        engine,
+        generator,
+        template,
+        budget_minutes,
+        recipe,
+        overrides,
+        as_json,
+    )
+    job.do("questions")
+
+
+@app.command()
+def probe(out: Out, redo: Redo = False, overrides: Set = None, as_json: Json = False) -> None:
+    """Ask every question closed-book, once greedily and several times by sampling."""
+    _continue(out, "probe", redo, overrides, as_json)
+
+
+@app.command()
+def build(out: Out, redo: Redo = False, overrides: Set = None, as_json: Json = False) -> None:
+    """Label what is known and write the "I don't know" data set."""
+    _continue(out, "build", redo, overrides, as_json)
+
+
+@app.command()
+def tune(out: Out, redo: Redo = False, overrides: Set = None, as_json: Json = False) -> None:
+    """Tune the model on the data set and keep to the limit on over-refusal."""
+    _continue(out, "tune", redo, overrides, as_json)
+
+
+@app.command()
+def evaluate(out: Out, redo: Redo = False, overrides: Set = None, as_json: Json = False) -> None:
+    """Measure before and after on the held-out questions, and write the report."""
+    _finish(_continue(out, "evaluate", redo, overrides, as_json), as_json)
+
+
+def _start(
+    out: Path,
+    model: str | None,
+    documents: Path | None,
+    questions: Path | None,
+    engine: str | None,
+    generator: str | None,
+    template: str | None,
+    budget_minutes: float | None,
+    recipe: Path | None,
+    overrides: list[str] | None,
+    as_json: bool,
+) -> KnowledgeRun:
+    from candor.core.progress import Reporter  # noqa: PLC0415
+    from candor.core.recipe import read_recipe  # noqa: PLC0415
+    from candor.core.run import Run  # noqa: PLC0415
+    from candor.knowledge.pipeline import KnowledgeRun, check_inputs  # noqa: PLC0415
+    from candor.knowledge.recipe import KnowledgeRecipe  # noqa: PLC0415
+
+    options: dict[str, Any] = {
+        "model.name": model,
+        "model.template": template,
+        "data.documents": documents,
+        "data.questions": questions,
+        "engine.engine": engine,
+        "engine.generator": generator,
+        "budget_minutes": budget_minutes,
+    }
+    settings = read_recipe(KnowledgeRecipe, recipe, overrides or (), options)
+    check_inputs(settings)  # before the folder is made: a typing error should leave nothing behind
+    return KnowledgeRun(Run.start(out, settings), Reporter("json" if as_json else "auto"))
+
+
+def _continue(out: Path, stage: str, redo: bool, overrides: list[str] | None, as_json: bool) -> KnowledgeRun:
+    from candor.core.progress import Reporter  # noqa: PLC0415
+    from candor.core.run import Run  # noqa: PLC0415
+    from candor.knowledge.pipeline import KnowledgeRun, change_settings, forget_from  # noqa: PLC0415
+    from candor.knowledge.recipe import KnowledgeRecipe  # noqa: PLC0415
+
+    run = Run.open(out, KnowledgeRecipe)
+    run.lock()
+    if redo:
+        forget_from(run, stage)
+    if overrides:
+        run = change_settings(run, overrides, stage)
+    job = KnowledgeRun(run, Reporter("json" if as_json else "auto"))
+    job.do(stage)
+    return job
+
+
+def _finish(job: KnowledgeRun, as_json: bool) -> None:
+    from candor.core.files import read_json  # noqa: PLC0415
+    from candor.report import render_report  # noqa: PLC0415
+
+    page = render_report(job.run.folder)
+    metrics = read_json(job.run.path("metrics.json"))
+    if as_json:
+        print(json.dumps({"metrics": str(job.run.path("metrics.json")), "report": str(page)}))
+        return
+    _print_summary(metrics)
+    checkpoint = job.run.path("checkpoint")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"checkpoint: {checkpoint}", markup=False)
+    console.print(f"report:     {page}", markup=False)
+    console.print(f'try:        candor ask --model {checkpoint} "Who is Orson Kovacs?"', markup=False)
+
+
+def _print_summary(metrics: dict[str, Any]) -> None:
+    table = Table(title=f"{metrics['before']['correct']['n']} held-out questions, split by document")
+    for column in ("", "before", "after"):
+        table.add_column(column, justify="left" if not column else "right")
+    names = {"correct": "right", "incorrect": "wrong", "not_attempted": '"I don\'t know"'}
+    for key, name in names.items():
+        table.add_row(name, percent(metrics["before"][key]), percent(metrics["after"][key]))
+    invented = metrics["invented"]
+    table.add_row("invented refused", percent(invented["refused_before"]), percent(invented["refused_after"]))
+    console = Console(highlight=False)
+    console.print(table)
+    change = metrics["change"]
+    console.print(
+        f"wrong answers cut by {percent(change['wrong_cut'])}, right ones kept {percent(change['right_kept'])}"
+    )
+
+
+def percent(estimate: dict[str, Any]) -> str:
+    """An estimate with its 95 % interval, for the terminal."""
+    if estimate.get("value") is None:
+        return "–"
+    text = f"{100 * estimate['value']:.1f} %"
+    if estimate.get("low") is not None:
+        text += f" ({100 * estimate['low']:.1f}–{100 * estimate['high']:.1f})"
+    return text

@@ -1,0 +1,363 @@
+"""The stages of a knowledge run, each reading and writing the run folder.
+
+questions.jsonl, rejected.jsonl, generation.json        questions
+probe/shard-NNNN.jsonl (+ .safetensors)                 probe
+boundary.jsonl, idk/train.jsonl, idk/validation.jsonl   build
+checkpoint/ (with candor_probe.*), tune.json            tune
+evaluation/*.jsonl, metrics.json                        evaluate
+report.html                                             report
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from candor.core.errors import CandorError, InputError
+from candor.core.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from candor.core.progress import Reporter
+from candor.core.recipe import differences, read_recipe, to_toml
+from candor.core.run import Run
+from candor.data.invented import invented_questions
+from candor.data.types import Question
+from candor.engine.local import LocalEngine
+from candor.engine.prompts import no_template
+from candor.engine.protocol import Engine
+from candor.engine.remote import RemoteEngine
+from candor.knowledge import measure, sources
+from candor.knowledge.boundary import draw_boundary
+from candor.knowledge.build import build_examples, conversation, refusal_for
+from candor.knowledge.probe import ask, layers_of, probe_questions, read_probe
+from candor.knowledge.questions import SHARD as QUESTION_SHARD
+from candor.knowledge.questions import (
+    QuestionHarvest,
+    deduplicate,
+    require_questions,
+    write_questions_for_shard,
+)
+from candor.knowledge.recipe import KnowledgeRecipe
+from candor.knowledge.records import BoundaryRow
+from candor.knowledge.tune import rehearsal_rows, tune
+from candor.model.load import resolve, save_checkpoint
+
+STAGES = ("questions", "probe", "build", "tune", "evaluate")
+OUTPUTS = {
+    "questions": ["questions.jsonl", "rejected.jsonl", "generation.json", "generation"],
+    "probe": ["probe"],
+    "build": ["boundary.jsonl", "idk"],
+    "tune": ["checkpoint", "tune.json", "tuning"],
+    "evaluate": ["evaluation", "metrics.json", "report.html"],
+}
+# The table of settings that each stage is the first to read.
+_SETTINGS = ("questions.", "probe.", "build.", "tune.", "evaluate.")
+# Shares of --budget-minutes: what is left goes to building, tuning and both evaluations.
+_QUESTIONS_SHARE, _PROBE_SHARE = 0.2, 0.25
+
+
+class KnowledgeRun:
+    """A knowledge run in its folder, with the engines it needs, loaded once and only when needed."""
+
+    def __init__(self, run: Run[KnowledgeRecipe], reporter: Reporter) -> None:
+        self.run = run
+        self.recipe = run.recipe
+        self.reporter = reporter
+        self._engine: Engine | None = None
+        self._tuned: LocalEngine | None = None
+
+    def all(self) -> None:
+        """Every stage that is not done yet, in order."""
+        for stage in STAGES:
+            self.do(stage)
+
+    def do(self, stage: str) -> None:
+        """One stage, unless it is done; the stages before it must be."""
+        if self.run.done(stage):
+            self.reporter.say(f"{stage}: done before")
+            return
+        for before in STAGES[: STAGES.index(stage)]:
+            self.run.need(before, f"`candor knowledge {before} --out {self.run.folder}`")
+        with self.run.stage(stage):
+            getattr(self, stage)()
+
+    # --- engines ------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The model under test."""
+        if self._engine is None:
+            settings = self.recipe.engine
+            if settings.engine == "local":
+                self._engine = self._local(self.recipe.model.name)
+            else:
+                self._engine = RemoteEngine(settings.engine, settings.engine_model)
+            if not self._engine.chat:
+                raise no_template(self._engine.model_name)
+        return self._engine
+
+    def _generator(self) -> Engine:
+        name = self.recipe.engine.generator
+        if name is None or name == self.recipe.model.name:
+            return self.engine
+        return RemoteEngine(name) if name.startswith(("http://", "https://")) else self._local(name)
+
+    def _local(self, name: str) -> LocalEngine:
+        model = self.recipe.model
+        self.reporter.say(f"loading {name}")
+        return LocalEngine.load(
+            name,
+            dtype=model.dtype,
+            template=self.template() if name == model.name else None,
+            trust_remote_code=model.trust_remote_code,
+            max_rows=self.recipe.engine.max_rows,
+        )
+
+    def release(self) -> None:
+        """Let go of the model under test, so that two models are never held at once without need."""
+        self._engine = None
+
+    def load_tuned(self) -> LocalEngine:
+        """The tuned model, from the run's checkpoint."""
+        return self._local(str(self.run.path("checkpoint")))
+
+    def template(self) -> str | None:
+        """The chat template's text: the recipe's may be `plain`, a file or nothing."""
+        return sources.template_text(self.recipe.model.template)
+
+    def questions_by_id(self) -> dict[str, Question]:
+        """All questions of the run."""
+        return {row.id: row for row in read_jsonl(self.run.path("questions.jsonl"), Question)}
+
+    # --- stages -------------------------------------------------------------------------------------
+
+    def questions(self) -> None:
+        """Questions from documents, or the user's own."""
+        data = self.recipe.data
+        if data.questions is not None:
+            given = sources.given_questions(data.questions)
+            self.run.record_input("questions", data.questions)
+            chosen = sources.drawn(given.questions, data.max_questions, self.recipe.seed)
+            notes = [f"{len(given.questions)} questions given, {len(chosen)} asked"]
+            if given.duplicates:
+                notes.append(f"{given.duplicates} repeated questions were dropped")
+            write_json(self.run.path("generation.json"), {"notes": notes})
+        else:
+            chosen = self._written_questions()
+        write_jsonl(self.run.path("questions.jsonl"), chosen)
+        origins = Counter(question.origin for question in chosen)
+        listed = ", ".join(f"{count} {origin}" for origin, count in sorted(origins.items()))
+        self.reporter.say(f"questions: {len(chosen)} ({listed})")
+        self.run.event("questions", **origins)
+
+    def _written_questions(self) -> list[Question]:
+        recipe, data = self.recipe, self.recipe.data
+        documents, notes = sources.documents(data, recipe.seed)
+        if data.documents is not None:
+            self.run.record_input("documents", data.documents)
+        chunks = sources.chunks(documents, data.chunk_words)
+        harvest, shards = QuestionHarvest(), self.run.path("generation")
+        limit = _seconds(recipe.budget_minutes, _QUESTIONS_SHARE)
+        begun = time.monotonic()
+        with self.reporter.bar("writing questions", len(chunks)) as bar:
+            for number, start in enumerate(range(0, len(chunks), QUESTION_SHARD)):
+                part, file = chunks[start : start + QUESTION_SHARD], shards / f"shard-{number:04d}.json"
+                if not file.exists():
+                    if number and time.monotonic() - begun > limit:
+                        notes.append(
+                            f"the time budget ended question writing after {start} of {len(chunks)} passages"
+                        )
+                        break
+                    found = write_questions_for_shard(self._generator(), part, recipe.questions)
+                    write_json(file, sources.harvest_to_json(found))
+                harvest.add(sources.harvest_from_json(read_json(file)))
+                bar.advance(len(part), f"{len(harvest.kept)} kept")
+        harvest = deduplicate(harvest)
+        topped_up: list[Question] = []
+        if data.documents is None and data.top_up:
+            topped_up = sources.top_up(
+                harvest.kept, {document.id for document in documents}, data.max_questions, recipe.seed
+            )
+        if not topped_up:
+            require_questions(harvest)
+        chosen = sources.drawn(harvest.kept, data.max_questions, recipe.seed) + topped_up
+        if topped_up:
+            notes.append(
+                f"{len(topped_up)} questions were rendered from the packaged facts, because the generator's "
+                f"{len(harvest.kept)} were fewer than the {data.max_questions} asked for"
+            )
+        write_jsonl(self.run.path("rejected.jsonl"), [asdict(row) for row in harvest.rejected_rows])
+        write_json(
+            self.run.path("generation.json"),
+            {
+                "documents": len(documents),
+                "chunks": harvest.chunks,
+                "candidates": harvest.candidates,
+                "kept": len(harvest.kept),
+                "rejected": dict(harvest.rejected.most_common()),
+                "topped_up": len(topped_up),
+                "notes": notes,
+            },
+        )
+        return chosen
+
+    def probe(self) -> None:
+        """Ask every question closed-book."""
+        recipe = self.recipe
+        questions = list(self.questions_by_id().values())
+        # By hash, so that a run cut short by its budget has asked a fair sample.
+        questions = sources.drawn(questions, len(questions), recipe.seed)
+        limit, begun = _seconds(recipe.budget_minutes, _PROBE_SHARE), time.monotonic()
+        engine = self.engine
+        with self.reporter.bar("asking closed-book", len(questions)) as bar:
+            answered = probe_questions(
+                engine,
+                questions,
+                recipe.probe,
+                self.run.path("probe"),
+                seed=recipe.seed,
+                on_progress=bar.advance,
+                deadline=lambda: time.monotonic() - begun > limit,
+            )
+        self.run.update_manifest(
+            probed={
+                "model": engine.model_name,
+                "layers": layers_of(engine, recipe.probe),
+                "questions": answered,
+            }
+        )
+        if answered < len(questions):
+            self.reporter.say(f"the time budget ended probing after {answered} of {len(questions)} questions")
+
+    def build(self) -> None:
+        """Label what is known and write the training set."""
+        recipe, questions = self.recipe, self.questions_by_id()
+        rows = read_probe(self.run.path("probe"))
+        boundary = draw_boundary(questions, rows, recipe.build, recipe.split, seed=recipe.seed)
+        write_jsonl(self.run.path("boundary.jsonl"), boundary)
+        by_id = {row.id: row for row in rows}
+        for split in ("train", "validation"):
+            part = [row for row in boundary if row.split == split]
+            examples = build_examples(questions, by_id, part, recipe.build, recipe.probe)
+            if split == "train":
+                _require_both(examples, boundary)
+                examples += [
+                    conversation(ask(q.question, recipe.probe), refusal_for(q.id), q.id, "refuse")
+                    for q in invented_questions(recipe.build.invented, recipe.seed, split="train")
+                ]
+                examples += rehearsal_rows(self.engine, recipe.build.rehearsal)
+            write_jsonl(self.run.path("idk", f"{split}.jsonl"), examples)
+            labels = Counter(row["label"] for row in examples)
+            self.reporter.say(f"{split}: " + ", ".join(f"{n} {label}" for label, n in sorted(labels.items())))
+            self.run.event("built", split=split, **labels)
+
+    def tune(self) -> None:
+        """Tune, choose how readily to refuse, and save the checkpoint with its probe."""
+        recipe = self.recipe
+        if recipe.engine.engine != "local":
+            self.reporter.say(
+                f"tuning {recipe.model.name} here: a server's weights can't be changed from outside"
+            )
+        self.release()
+        validation = [
+            (self.questions_by_id()[row.id], row.greedy == "correct")
+            for row in read_jsonl(self.run.path("boundary.jsonl"), BoundaryRow)
+            if row.split == "validation"
+        ]
+        with self.reporter.bar("tuning", 1) as bar:
+
+            def on_step(metrics: Any) -> None:
+                self.run.event("step", **asdict(metrics))
+                bar.progress(metrics.step, metrics.steps, f"loss {metrics.loss:.3f}")
+
+            def on_trial(trial: Any) -> None:
+                self.run.event("blend", **asdict(trial))
+                self.reporter.say(
+                    f"  blend {trial.alpha:.2f}: refuses {trial.over_refusal:.1%} of the known, "
+                    f"{trial.refused_unknown:.1%} of the unknown validation questions"
+                )
+
+            engine, record = tune(
+                recipe,
+                self.run.path("idk", "train.jsonl"),
+                self.run.path("idk", "validation.jsonl"),
+                self.run.path("tuning"),
+                validation,
+                template=self.template(),
+                on_step=on_step,
+                on_trial=on_trial,
+            )
+        save_checkpoint(engine.model, engine.tokenizer, self.run.path("checkpoint"))
+        write_json(self.run.path("tune.json"), record)
+        self._tuned = engine
+
+    def evaluate(self) -> None:
+        """Measure before and after on the held-out questions."""
+        metrics, items = measure.evaluate_run(self, self._tuned)
+        write_jsonl(self.run.path("evaluation", "items.jsonl"), items)
+        write_json(self.run.path("metrics.json"), metrics)
+
+
+def check_inputs(recipe: KnowledgeRecipe) -> None:
+    """Look at what the user named before any work is done.
+
+    Raises:
+        CandorError: the model, the documents, the questions or the template can't be found.
+    """
+    resolve(recipe.model.name)
+    sources.template_text(recipe.model.template)
+    for path, option in ((recipe.data.documents, "--documents"), (recipe.data.questions, "--questions")):
+        if path is not None and not path.exists():
+            raise InputError("no such file or folder", path=path, fix=f"check the path given as {option}")
+    if recipe.split.validation + recipe.split.test >= 1:
+        raise InputError(
+            "split.validation + split.test leave nothing to train on", fix="let them sum to less than 1"
+        )
+
+
+def forget_from(run: Run[KnowledgeRecipe], stage: str) -> None:
+    """Delete what a stage and those after it made."""
+    run.forget(list(STAGES[STAGES.index(stage) :]), OUTPUTS)
+
+
+def change_settings(run: Run[KnowledgeRecipe], overrides: Sequence[str], stage: str) -> Run[KnowledgeRecipe]:
+    """Change settings of a run whose stages from `stage` on have not been done.
+
+    Raises:
+        CandorError: one of them is done, or the setting belongs to an earlier stage.
+    """
+    if run.done(stage):
+        raise CandorError(
+            f"the stage '{stage}' is done, with the settings in {run.folder}/recipe.toml",
+            fix="add --redo to do it again with other settings",
+        )
+    recipe = read_recipe(KnowledgeRecipe, run.path("recipe.toml"), overrides)
+    changed = differences(run.recipe, recipe)
+    own = _SETTINGS[STAGES.index(stage) :]
+    if wrong := [line for line in changed if not line.startswith(tuple(own))]:
+        raise CandorError(
+            f"{wrong[0]}: this setting belongs to a stage that is done",
+            fix=f"settings that `{stage}` and later stages read start with {', '.join(own)}",
+        )
+    write_text(run.path("recipe.toml"), to_toml(recipe))
+    run.event("settings changed", changed=changed)
+    run.recipe = recipe
+    return run
+
+
+def _seconds(budget_minutes: float | None, share: float) -> float:
+    return float("inf") if budget_minutes is None else 60 * budget_minutes * share
+
+
+def _require_both(examples: Sequence[dict[str, Any]], boundary: Sequence[BoundaryRow]) -> None:
+    labels = Counter(row["label"] for row in examples)
+    if not labels["answer"] or not labels["refuse"]:
+        found = Counter(row.label for row in boundary)
+        raise CandorError(
+            f"the training split has {labels['answer']} answers to keep and {labels['refuse']} to refuse "
+            f"(all questions: {found['known']} known, {found['unsure']} unsure, {found['unknown']} unknown): "
+            "both are needed to teach the difference",
+            fix="ask more questions (data.max_questions), easier ones if none is known, or change "
+            "build.known_at_least / build.unknown_at_most",
+        )

@@ -1,0 +1,61 @@
+"""Greedy answers of a model with its own score for refusing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from candor.engine.protocol import Engine, Generation, Sampling
+from candor.knowledge.build import REFUSALS
+from candor.knowledge.judge import is_refusal
+from candor.knowledge.probe import answer_of, ask
+from candor.knowledge.recipe import ProbeSettings
+from candor.knowledge.records import Answer
+
+# All refusals begin with this word; its probability as the first token is the score (see build.REFUSALS).
+FIRST_WORD = REFUSALS[0].split("'")[0]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A greedy answer, the probability that the model gave to refusing, and its hidden states."""
+
+    answer: Answer
+    refused: bool
+    refusal: float  # probability of the refusal's first token; NaN where the engine gave no alternatives
+    hidden: np.ndarray | None  # [layer, width]
+
+
+def reply_to(
+    engine: Engine,
+    questions: Sequence[str],
+    asking: ProbeSettings,
+    *,
+    layers: Sequence[int] = (),
+    max_tokens: int | None = None,
+    batch: int = 256,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Reply]:
+    """Ask questions greedily, in the words of the probing."""
+    sampling = Sampling(max_tokens=max_tokens or asking.max_tokens, top_logprobs=20)
+    replies = []
+    for begin in range(0, len(questions), batch):
+        part = questions[begin : begin + batch]
+        results = engine.generate([ask(text, asking) for text in part], sampling, hidden_layers=layers)
+        replies += [_reply(result) for result in results]
+        if on_progress:
+            on_progress(len(part))
+    return replies
+
+
+def _reply(result: Generation) -> Reply:
+    completion = result.completions[0]
+    first = completion.top_logprobs[0] if completion.top_logprobs else None
+    score = math.nan
+    if first is not None:
+        score = sum(math.exp(value) for token, value in first.items() if token.strip() == FIRST_WORD)
+    answer = answer_of(completion)
+    return Reply(answer, is_refusal(answer.text), score, result.hidden)
