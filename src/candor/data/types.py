@@ -51,4 +51,6 @@ class Question(Row):
     kind: str = ""
     origin: Literal["generated", "given", "fact", "invented"] = "given"
     chunk: str | None = None
-    span: tuple[int, int] | None = Field(default=None, description="[start, end) of the answer in the chunk's text")
+    span: tuple[int, int] | None = Field(
+        default=None, description="[start, end) of the answer in the chunk's text"
+    )

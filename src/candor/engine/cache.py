@@ -18,6 +18,9 @@ from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
 
+_SPARE = 32  # free columns behind a freshly made cache: short answers never have to grow it
+
+
 class GrowingLayer(DynamicLayer):
     """One layer's keys and values, [R, H, capacity, D], written in place and grown by half when full.
 
@@ -38,7 +41,7 @@ class GrowingLayer(DynamicLayer):
             self.is_initialized = True
         else:
             if self.length + added > self.keys.shape[-2]:
-                capacity = self.length + max(added, self.length // 2, 16)
+                capacity = self.length + max(added, self.length // 2, _SPARE)
                 self.keys = _with_capacity(self.keys, self.length, capacity)
                 self.values = _with_capacity(self.values, self.length, capacity)
             self.keys[:, :, self.length : self.length + added] = key_states
@@ -52,9 +55,9 @@ class GrowingLayer(DynamicLayer):
         assert self.values is not None
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
-    def replace(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Take these tensors, each [R, H, length, D], as the whole content."""
-        self.keys, self.values, self.length = keys, values, keys.shape[-2]
+    def replace(self, keys: torch.Tensor, values: torch.Tensor, length: int) -> None:
+        """Take these tensors, each [R, H, capacity, D], of which `length` columns are written."""
+        self.keys, self.values, self.length = keys, values, length
         self.is_initialized = True
 
     def get_seq_length(self) -> int:
@@ -85,9 +88,9 @@ class BatchCache(Cache):
         return [layer.live() for layer in self.layers]  # type: ignore[attr-defined]
 
     def put(self, parts: list[tuple[torch.Tensor, torch.Tensor]], mask: torch.Tensor) -> None:
-        """Replace keys, values and mask."""
+        """Replace keys, values (with spare columns or without) and mask."""
         for layer, (keys, values) in zip(self.layers, parts, strict=True):
-            layer.replace(keys, values)  # type: ignore[attr-defined]
+            layer.replace(keys, values, mask.shape[1])  # type: ignore[attr-defined]
         self.mask = mask
 
     def rows(self, index: torch.Tensor) -> BatchCache:
@@ -97,16 +100,13 @@ class BatchCache(Cache):
         needed[: self.prefix] = True
         columns = torch.nonzero(needed).squeeze(1)
         chosen = BatchCache(len(self.layers), self.prefix)
-        if len(columns) == mask.shape[1]:
-            parts = [(keys[index], values[index]) for keys, values in self.parts()]
-        else:
-            # Own tokens are right-aligned, so what nobody needs is one gap behind the prefix.
-            first = int(columns[self.prefix]) if len(columns) > self.prefix else mask.shape[1]
-            mask = torch.cat([mask[:, : self.prefix], mask[:, first:]], dim=1)
-            parts = [
-                (_cut(keys, index, self.prefix, first), _cut(values, index, self.prefix, first))
-                for keys, values in self.parts()
-            ]
+        # Own tokens are right-aligned, so what nobody needs is one gap behind the prefix.
+        first = int(columns[self.prefix]) if len(columns) > self.prefix else mask.shape[1]
+        mask = torch.cat([mask[:, : self.prefix], mask[:, first:]], dim=1)
+        parts = [
+            (_cut(keys, index, self.prefix, first), _cut(values, index, self.prefix, first))
+            for keys, values in self.parts()
+        ]
         chosen.put(parts, mask)
         return chosen
 
@@ -128,18 +128,23 @@ class BatchCache(Cache):
 
 
 def _cut(tensor: torch.Tensor, index: torch.Tensor, prefix: int, first: int) -> torch.Tensor:
-    kept = torch.cat([tensor[:, :, :prefix], tensor[:, :, first:]], dim=2) if prefix else tensor[:, :, first:]
-    return kept[index]
+    """Rows `index` without the columns between the prefix and `first`, with spare columns behind."""
+    _, heads, length, width = tensor.shape
+    kept = length - first
+    cut = tensor.new_empty(len(index), heads, prefix + kept + _SPARE, width)
+    cut[:, :, :prefix] = tensor[index, :, :prefix]
+    cut[:, :, prefix : prefix + kept] = tensor[index, :, first:]
+    return cut
 
 
 def _align(a: torch.Tensor, b: torch.Tensor, prefix: int, width: int) -> torch.Tensor:
     """Stack [Ra, H, Wa, D] on [Rb, H, Wb, D] with prefixes left-aligned and the rest right-aligned."""
-    both = a.new_zeros(a.shape[0] + b.shape[0], a.shape[1], width, a.shape[3])
+    both = a.new_zeros(a.shape[0] + b.shape[0], a.shape[1], width + _SPARE, a.shape[3])
     for tensor, rows in ((a, slice(None, a.shape[0])), (b, slice(a.shape[0], None))):
         own = tensor.shape[2] - prefix
         both[rows, :, :prefix] = tensor[:, :, :prefix]
         if own:
-            both[rows, :, width - own :] = tensor[:, :, prefix:]
+            both[rows, :, width - own : width] = tensor[:, :, prefix:]
     return both
 
 

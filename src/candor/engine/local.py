@@ -32,7 +32,7 @@ _MIN_PREFIX = 8
 _MAX_LOGITS = 1 << 27
 
 
-@dataclass
+@dataclass(eq=False)
 class _Row:
     """One completion in the making."""
 
@@ -45,6 +45,7 @@ class _Row:
     top: list[dict[str, float]] = field(default_factory=list)
     finish: Literal["stop", "length"] | None = None
     text: str | None = None  # set when a stop string cut it
+    retired: bool = False  # counted among the finished; it may still run along
 
 
 class LocalEngine:
@@ -164,26 +165,25 @@ class LocalEngine:
                 spread = torch.arange(len(group)).repeat_interleave(fan_out)
                 fresh, fresh_logits = fresh.rows(spread), fresh_logits[spread]
                 rows += [row for index in group for row in _rows_of(index, settings)]
-                if cache is None or not len(logits):
+                if cache is None:
                     cache, logits = fresh, fresh_logits
                 else:
                     cache, logits = cache.joined(fresh), torch.cat([logits, fresh_logits])
             assert cache is not None
             self._step(rows, logits)
-            alive = [place for place, row in enumerate(rows) if row.finish is None]
-            finished_before = sum(len(found) == fan_out for found in done.values()) if on_progress else 0
             for row in rows:
-                if row.finish is not None and row not in done[row.prompt]:
+                if row.finish is not None and not row.retired:
+                    row.retired = True
                     done[row.prompt].append(row)
-            if on_progress:
-                on_progress(sum(len(found) == fan_out for found in done.values()) - finished_before)
-            if len(alive) < len(rows):
+                    if on_progress and len(done[row.prompt]) == fan_out:
+                        on_progress(1)
+            alive = [place for place, row in enumerate(rows) if row.finish is None]
+            # Taking rows out copies the cache: until an eighth is done, finished rows just run along.
+            if not alive or len(rows) - len(alive) >= max(1, len(rows) // 8):
                 rows = [rows[place] for place in alive]
-                cache = cache.rows(torch.tensor(alive, dtype=torch.long))
-            if rows:
+                cache = cache.rows(torch.tensor(alive, dtype=torch.long)) if alive else None
+            if cache is not None:
                 logits = self._decode([row.tokens[-1] for row in rows], cache)
-            else:
-                logits = torch.empty(0)
         return [
             Generation(
                 completions=tuple(
@@ -315,6 +315,8 @@ class LocalEngine:
         for place, (row, token, logprob) in enumerate(
             zip(rows, tokens_R.tolist(), logprobs_R.tolist(), strict=True)
         ):
+            if row.finish is not None:
+                continue
             row.tokens.append(token)
             row.logprobs.append(logprob)
             if row.sampling.top_logprobs:

@@ -75,7 +75,7 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> se
     return ends
 
 
-def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
+def shared_prefix(prompts: Sequence[list[int]]) -> int:
     """Number of leading tokens that all prompts share, leaving at least one token to each."""
     if len(prompts) < 2:
         return 0

@@ -105,9 +105,13 @@ class RemoteEngine:
         """0: hidden states don't travel over this API."""
         return 0
 
-    @cached_property
+    @property
     def chat(self) -> bool:
-        """Whether the server answers messages; found out by asking for one token."""
+        """Whether the server answers messages; found out once, by asking for one token."""
+        return self._answers_messages
+
+    @cached_property
+    def _answers_messages(self) -> bool:
         body = self._body([{"role": "user", "content": "Hello"}], Sampling(max_tokens=1), 1, 0)
         try:
             self._ask("/chat/completions", body, keep_logprobs=False)

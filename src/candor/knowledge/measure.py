@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from candor.knowledge.probe import layers_of, read_hidden, read_probe
 from candor.knowledge.records import BoundaryRow
 from candor.knowledge.refusal import Reply, reply_to
 from candor.knowledge.scores import p_true
-from candor.knowledge.signal import LinearProbe, calibrated, fit_probe, threshold_for
+from candor.knowledge.signal import LinearProbe, fit_probe, threshold_for
 from candor.knowledge.split import sizes
 
 if TYPE_CHECKING:
@@ -97,24 +98,22 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
     after = Outcomes.of([verdicts[i] for i in test])
     ability_after = measure_ability(tuned) if recipe.evaluate.ability else None
 
-    signals, probe_tuned, gates = _signals(recipe.build.max_over_refusal, sides, signal, replies)
-    for name, values in signals.items():
-        scores[name] = values
+    limit = recipe.build.max_over_refusal
+    signals, gates = _signals(limit, sides, signal, replies)
+    scores.update(signals)
     invented_refused = {
         "IDK tuning": np.array([reply.refused for reply in invented_after], dtype=bool),
-        **_invented_gated(
-            recipe.build.max_over_refusal, sides, signals, gates, invented_before, invented_after
-        ),
+        **_invented_gated(limit, sides, signals, gates, invented_before, invented_after),
     }
-    if probe_tuned is not None:
-        save_gate(run.path("checkpoint"), probe_tuned, recipe.probe)
-    if signal is not None:
+    if gates.tuned is not None:
+        save_gate(run.path("checkpoint"), gates.tuned, recipe.probe)
+    if signal is not None and hidden is not None:
         threshold = threshold_for(
             signal.probe.confidence(hidden[:, layers.index(signal.probe.layer)])[sides.validation],
             sides.before.correct[sides.validation],
             recipe.build.max_over_refusal,
         )
-        LinearProbe(**{**vars(signal.probe), "threshold": threshold}).save(run.path("signal"))
+        replace(signal.probe, threshold=threshold).save(run.path("signal"))
 
     replicates = recipe.evaluate.replicates
     test_scores = {name: values[test] for name, values in scores.items()}
@@ -157,42 +156,61 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
     return metrics, items
 
 
+@dataclass(frozen=True)
+class Gates:
+    """What decides whether an answer is given."""
+
+    untuned: LinearProbe | None = None
+    tuned: LinearProbe | None = None
+    combined: LogisticRegression | None = None  # of (tuned probe's log-odds, log-odds against refusing)
+
+
 def _signals(
     limit: float, sides: Sides, signal: Signal | None, replies: list[Reply]
-) -> tuple[dict[str, Floats], LinearProbe | None, LogisticRegression | None]:
-    """Scores of all questions by what tuning gave; the tuned model's own probe; the combined gate."""
+) -> tuple[dict[str, Floats], Gates]:
+    """Scores of all questions by the probes and the tuned model, and the gates made of them."""
     right, validation = sides.before.correct, sides.validation
     refusal = refusal_logit(replies)
-    signals: dict[str, Floats] = {}
-    if np.isfinite(refusal).all():
-        signals["tuned_refusal"] = refusal
+    signals: dict[str, Floats] = {"tuned_refusal": refusal}
     if signal is None or replies[0].hidden is None:
-        return signals, None, None
+        return signals, Gates()
     signals["probe"] = signal.scores
-    states = np.stack([reply.hidden for reply in replies if reply.hidden is not None])
-    probe, _, scores = fit_probe(states, right, sides.train, validation, layers=[signal.probe.layer])
+    states = _states(replies)
+    probe, _, scores = fit_probe(states[:, None], right, sides.train, validation, layers=[signal.probe.layer])
     signals["probe_tuned"] = scores[0]
-    probe = calibrated(probe, states[:, 0], right, validation)
-    threshold = threshold_for(probe.confidence(states[:, 0])[validation], right[validation], limit)
-    probe = LinearProbe(**{**vars(probe), "threshold": threshold})
-    if "tuned_refusal" not in signals:
-        return signals, probe, None
+    threshold = threshold_for(probe.confidence(states)[validation], right[validation], limit)
+    tuned = replace(probe, threshold=threshold)
     columns = np.stack([scores[0], refusal], axis=1)
-    gate = LogisticRegression(C=1.0).fit(columns[validation], right[validation])
-    signals["combined"] = gate.decision_function(columns)
-    return signals, probe, gate
+    combined = LogisticRegression(C=1.0).fit(columns[validation], right[validation])
+    signals["combined"] = combined.decision_function(columns)
+    return signals, Gates(signal.probe, tuned, combined)
 
 
 def _invented_gated(
     limit: float,
     sides: Sides,
     signals: dict[str, Floats],
-    gate: LogisticRegression | None,
+    gates: Gates,
     before: list[Reply],
     after: list[Reply],
 ) -> dict[str, Bools]:
-    """Whether each invented question is refused by the gates, at the thresholds of the held-out questions."""
-    return {}
+    """Whether each way to abstain refuses each invented question, at its threshold for held-out questions."""
+    right, validation = sides.before.correct[sides.validation], sides.validation
+    found: dict[str, Bools] = {}
+    if gates.untuned is not None:
+        scores = gates.untuned.logit(_states(before))
+        threshold = threshold_for(signals["probe"][validation], right, limit)
+        found["probe gate"] = (scores < threshold) | np.array([reply.refused for reply in before])
+    if gates.tuned is not None and gates.combined is not None:
+        columns = np.stack([gates.tuned.logit(_states(after)), refusal_logit(after)], axis=1)
+        threshold = threshold_for(signals["combined"][validation], right, limit)
+        found["both"] = gates.combined.decision_function(columns) < threshold
+    return found
+
+
+def _states(replies: list[Reply]) -> Floats:
+    """Hidden states of the one layer asked for, [n, width]."""
+    return np.stack([reply.hidden[0] for reply in replies if reply.hidden is not None])
 
 
 def _probe_metrics(

@@ -89,12 +89,15 @@ class KnowledgeRun:
         """The model under test."""
         if self._engine is None:
             settings = self.recipe.engine
-            if settings.engine == "local":
-                self._engine = self._local(self.recipe.model.name)
-            else:
-                self._engine = RemoteEngine(settings.engine, settings.engine_model)
-            if not self._engine.chat:
-                raise no_template(self._engine.model_name)
+            remote = settings.engine != "local"
+            engine: Engine = (
+                RemoteEngine(settings.engine, settings.engine_model)
+                if remote
+                else self._local(self.recipe.model.name)
+            )
+            if not engine.chat:
+                raise no_template(engine.model_name)
+            self._engine = engine
         return self._engine
 
     def _generator(self) -> Engine:

@@ -15,91 +15,109 @@ from candor.train.settings import TrainSettings
 class ModelSettings(Settings):
     """Which model, and how to ask it."""
 
-    name: str = Field("smollm2", description="Checkpoint folder, hub id, .gguf file, or smollm2.")
+    name: str = Field(default="smollm2", description="Checkpoint folder, hub id, .gguf file, or smollm2.")
     template: str | None = Field(
-        None, description="Chat template: `plain` (base models), a Jinja file, or unset for the model's own."
+        default=None,
+        description="Chat template: `plain` (base models), a Jinja file, or unset for the model's own.",
     )
     dtype: Literal["bfloat16", "float32", "float16"] = Field(
-        "bfloat16", description="Arithmetic of generation and scoring."
+        default="bfloat16", description="Arithmetic of generation and scoring."
     )
-    trust_remote_code: bool = Field(False, description="Run code that comes with the checkpoint.")
+    trust_remote_code: bool = Field(default=False, description="Run code that comes with the checkpoint.")
 
 
 class EngineSettings(Settings):
     """What generates text."""
 
     engine: str = Field(
-        "local", description="`local`, or the URL of an OpenAI-compatible server that serves the same model."
+        default="local",
+        description="`local`, or the URL of an OpenAI-compatible server that serves the same model.",
     )
-    engine_model: str | None = Field(None, description="Model name at that URL; unset asks the server.")
+    engine_model: str | None = Field(
+        default=None, description="Model name at that URL; unset asks the server."
+    )
     generator: str | None = Field(
-        None, description="Model or URL that writes the questions; unset uses the model under test."
+        default=None, description="Model or URL that writes the questions; unset uses the model under test."
     )
-    max_rows: int = Field(256, ge=1, description="Completions decoded at once by the local engine.")
+    max_rows: int = Field(default=256, ge=1, description="Completions decoded at once by the local engine.")
 
 
 class DataSettings(Settings):
     """What the questions come from."""
 
     documents: Path | None = Field(
-        None, description="Folder or file of documents; unset uses the embedded documents."
+        default=None, description="Folder or file of documents; unset uses the embedded documents."
     )
     questions: Path | None = Field(
-        None, description="JSONL of {question, answers, document?}; skips writing questions."
+        default=None, description="JSONL of {question, answers, document?}; skips writing questions."
     )
-    max_documents: int | None = Field(None, ge=1, description="Use at most so many documents, drawn by seed.")
-    max_questions: int = Field(1600, ge=1, description="Probe at most so many questions, drawn by seed.")
-    chunk_words: int = Field(120, ge=20, description="Longest passage that questions are written from.")
+    max_documents: int | None = Field(
+        default=None, ge=1, description="Use at most so many documents, drawn by seed."
+    )
+    max_questions: int = Field(
+        default=1600, ge=1, description="Probe at most so many questions, drawn by seed."
+    )
+    chunk_words: int = Field(
+        default=120, ge=20, description="Longest passage that questions are written from."
+    )
     top_up: bool = Field(
-        True, description="Embedded documents only: add questions rendered from the packaged facts."
+        default=True, description="Embedded documents only: add questions rendered from the packaged facts."
     )
 
 
 class SplitSettings(Settings):
     """Shares of the documents held out; all questions of a document go to the same side."""
 
-    validation: float = Field(0.2, gt=0, lt=1, description="Share for choosing thresholds.")
-    test: float = Field(0.3, gt=0, lt=1, description="Share for the reported numbers.")
+    validation: float = Field(default=0.2, gt=0, lt=1, description="Share for choosing thresholds.")
+    test: float = Field(default=0.3, gt=0, lt=1, description="Share for the reported numbers.")
 
 
 class ProbeSettings(Settings):
     """How questions are asked closed-book."""
 
-    instruction: str = Field("Answer briefly.", description="Added behind each question; empty for none.")
-    samples: int = Field(8, ge=1, description="Sampled answers a question, beside the greedy one.")
-    temperature: float = Field(0.7, gt=0, description="Temperature of the samples.")
-    max_tokens: int = Field(24, ge=1, description="Longest answer in tokens.")
+    instruction: str = Field(default="Answer briefly.", description="Added behind each question; empty for none.")
+    samples: int = Field(default=8, ge=1, description="Sampled answers a question, beside the greedy one.")
+    temperature: float = Field(default=0.7, gt=0, description="Temperature of the samples.")
+    max_tokens: int = Field(default=24, ge=1, description="Longest answer in tokens.")
     layers: tuple[int, ...] | Literal["all"] = Field(
-        "all", description="Layers whose hidden state at the last prompt token is kept; 0 is the embedding."
+        default="all",
+        description="Layers whose hidden state at the last prompt token is kept; 0 is the embedding.",
     )
-    shard: int = Field(64, ge=1, description="Questions between two saves; a killed run repeats one shard.")
+    shard: int = Field(
+        default=64, ge=1, description="Questions between two saves; a killed run repeats one shard."
+    )
 
 
 class BuildSettings(Settings):
     """How answers become an \"I don't know\" data set."""
 
     max_over_refusal: float = Field(
-        0.10,
+        default=0.10,
         ge=0,
         le=1,
         description="Highest share of right answers that may turn into refusals; met on the validation split.",
     )
     known_at_least: float = Field(
-        0.5, gt=0, le=1, description="Known: the greedy answer is right and so is this share of all answers."
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Known: the greedy answer is right and so is this share of all answers.",
     )
     unknown_at_most: float = Field(
-        0.0, ge=0, lt=1, description="Unknown: at most this share of all answers is right."
+        default=0.0, ge=0, lt=1, description="Unknown: at most this share of all answers is right."
     )
     unsure: Literal["drop", "answer", "refuse", "greedy"] = Field(
-        "greedy",
+        default="greedy",
         description="Questions between the two: left out, answered, refused, or answered if the greedy "
         "answer was right and refused if not.",
     )
     invented: int = Field(
-        120, ge=0, description="Questions about invented things added to the training set, all refused."
+        default=120,
+        ge=0,
+        description="Questions about invented things added to the training set, all refused.",
     )
     rehearsal: int = Field(
-        60,
+        default=60,
         ge=0,
         description="Plain instructions with the model's own replies added, so that refusing does not spread.",
     )
@@ -108,19 +126,21 @@ class BuildSettings(Settings):
 class EvaluateSettings(Settings):
     """What is measured after tuning."""
 
-    invented: int = Field(120, ge=0, description="Held-out questions about invented things.")
-    p_true: bool = Field(True, description="Also ask the model whether its own answer is right.")
-    ability: bool = Field(True, description="Measure perplexity on held-out text and plain instructions.")
-    replicates: int = Field(1000, ge=100, description="Bootstrap resamples behind each interval.")
+    invented: int = Field(default=120, ge=0, description="Held-out questions about invented things.")
+    p_true: bool = Field(default=True, description="Also ask the model whether its own answer is right.")
+    ability: bool = Field(
+        default=True, description="Measure perplexity on held-out text and plain instructions."
+    )
+    replicates: int = Field(default=1000, ge=100, description="Bootstrap resamples behind each interval.")
 
 
 class KnowledgeRecipe(Settings):
     """Find a model's knowledge boundary and teach it to say \"I don't know\" beyond it."""
 
     kind: Literal["knowledge"] = "knowledge"
-    seed: int = Field(0, ge=0, description="Fixes splits, samples, wordings and training order.")
+    seed: int = Field(default=0, ge=0, description="Fixes splits, samples, wordings and training order.")
     budget_minutes: float | None = Field(
-        None, gt=0, description="Fit the run into about so many minutes by asking fewer questions."
+        default=None, gt=0, description="Fit the run into about so many minutes by asking fewer questions."
     )
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,10 @@ class LinearProbe:
                 f"{folder}: this checkpoint has no uncertainty probe (candor_probe.json)",
                 fix="use the checkpoint folder of a finished `candor knowledge run`",
             )
-        fields = read_json(file)
+        fields: dict[str, Any] = read_json(file)
         fields.pop("format", None)
-        tensors = load_file(folder / "candor_probe.safetensors")
-        return cls(**fields, **tensors)
+        fields.update(load_file(folder / "candor_probe.safetensors"))
+        return cls(**fields)
 
 
 def fit_probe(
@@ -142,9 +142,7 @@ def fit_probe(
 def calibrated(probe: LinearProbe, states: Floats, labels: Bools, chosen: Bools) -> LinearProbe:
     """The probe with its log-odds rescaled on the chosen questions (Platt 1999)."""
     platt = LogisticRegression(C=1.0).fit(probe.logit(states[chosen])[:, None], labels[chosen])
-    return LinearProbe(
-        **{**vars(probe), "slope": float(platt.coef_[0, 0]), "offset": float(platt.intercept_[0])}
-    )
+    return replace(probe, slope=float(platt.coef_[0, 0]), offset=float(platt.intercept_[0]))
 
 
 def _best_strength(

@@ -12,34 +12,48 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate; ten times this suits LoRA.")
-    epochs: float = Field(2.0, gt=0, description="Passes over the examples; fractions are allowed.")
-    max_steps: int | None = Field(None, ge=1, description="Stop after this many updates, if sooner.")
+    learning_rate: float = Field(
+        default=2e-5, gt=0, description="Peak learning rate; ten times this suits LoRA."
+    )
+    epochs: float = Field(default=2.0, gt=0, description="Passes over the examples; fractions are allowed.")
+    max_steps: int | None = Field(default=None, ge=1, description="Stop after this many updates, if sooner.")
     batch_tokens: int = Field(
-        2048, ge=1, description="Tokens in one update (at least one example). A larger batch is steadier."
+        default=2048,
+        ge=1,
+        description="Tokens in one update (at least one example). A larger batch is steadier.",
     )
     micro_batch_tokens: int = Field(
-        1024,
+        default=1024,
         ge=1,
         description="Tokens, padding included, pushed through the model at once: bounds memory, not results.",
     )
-    warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps over which the rate rises.")
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="How the learning rate falls, to a tenth of its peak, after the warm-up."
+    warmup: float = Field(
+        default=0.05, ge=0, le=1, description="Share of the steps over which the rate rises."
     )
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's decay; matrices only, not norms or biases.")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's two averaging rates.")
-    grad_clip: float = Field(1.0, ge=0, description="Largest gradient norm of an update; 0 does not clip.")
-    lora_rank: int = Field(0, ge=0, description="Rank of LoRA adapters; 0 trains all the weights.")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine",
+        description="How the learning rate falls, to a tenth of its peak, after the warm-up.",
+    )
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="AdamW's decay; matrices only, not norms or biases."
+    )
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW's two averaging rates.")
+    grad_clip: float = Field(
+        default=1.0, ge=0, description="Largest gradient norm of an update; 0 does not clip."
+    )
+    lora_rank: int = Field(default=0, ge=0, description="Rank of LoRA adapters; 0 trains all the weights.")
     lora_alpha: float = Field(
-        32.0, gt=0, description="LoRA's scale: adapters are multiplied by alpha / rank."
+        default=32.0, gt=0, description="LoRA's scale: adapters are multiplied by alpha / rank."
     )
     dtype: Literal["bf16", "float32"] = Field(
-        "bf16", description="Arithmetic of the forward and backward pass; master weights are always float32."
+        default="bf16",
+        description="Arithmetic of the forward and backward pass; master weights are always float32.",
     )
-    seed: int = Field(0, ge=0, description="Fixes the order of the examples, adapters' start and dropout.")
+    seed: int = Field(
+        default=0, ge=0, description="Fixes the order of the examples, adapters' start and dropout."
+    )
     checkpoint_seconds: float = Field(
-        120.0,
+        default=120.0,
         ge=0,
         description="Save the state for a killed run this often (checked after each step); 0: each step.",
     )
