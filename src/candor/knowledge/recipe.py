@@ -75,7 +75,7 @@ class SplitSettings(Settings):
 class ProbeSettings(Settings):
     """How questions are asked closed-book."""
 
-    instruction: str = Field(default="Answer briefly.", description="Added behind each question; empty for none.")
+    instruction: str = Field(default="Answer briefly.", description="Added to each question; may be empty.")
     samples: int = Field(default=8, ge=1, description="Sampled answers a question, beside the greedy one.")
     temperature: float = Field(default=0.7, gt=0, description="Temperature of the samples.")
     max_tokens: int = Field(default=24, ge=1, description="Longest answer in tokens.")
@@ -95,7 +95,7 @@ class BuildSettings(Settings):
         default=0.10,
         ge=0,
         le=1,
-        description="Highest share of right answers that may turn into refusals; met on the validation split.",
+        description="Highest share of right answers that may become refusals; met on the validation split.",
     )
     known_at_least: float = Field(
         default=0.5,
@@ -119,7 +119,7 @@ class BuildSettings(Settings):
     rehearsal: int = Field(
         default=60,
         ge=0,
-        description="Plain instructions with the model's own replies added, so that refusing does not spread.",
+        description="Plain instructions, with the model's own replies, so that refusing does not spread.",
     )
 
 

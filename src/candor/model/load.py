@@ -191,7 +191,7 @@ def _loading(spec: str) -> Iterator[None]:
     except ValueError as error:
         raise CandorError(
             f"{spec}: transformers does not support this model ({str(error).splitlines()[0]})",
-            fix="use a causal language model; a model with its own code needs trust_remote_code in the recipe",
+            fix="use a causal language model; one with its own code needs model.trust_remote_code",
         ) from error
 
 

@@ -30,7 +30,7 @@ class Drawing:
         """A straight line."""
         self._add("line", {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "class": style})
 
-    def rect(  # noqa: PLR0917 (x, y, width, height is SVG's own order)
+    def rect(  # x, y, width, height is SVG's own order
         self, x: float, y: float, width: float, height: float, style: str, title: str = ""
     ) -> None:
         """A bar, with an optional tooltip."""

@@ -25,7 +25,7 @@ NAME = "candor_short"
 LONGEST = 512
 
 
-def short_attention(  # noqa: PLR0917 (the signature that transformers calls)
+def short_attention(
     module: nn.Module,
     query: torch.Tensor,  # [batch, heads, time, width]
     key: torch.Tensor,  # [batch, groups, keys, width]
