@@ -262,6 +262,8 @@ def subject_spans(text: str, title: str = "") -> list[Span]:
             subject,
         ):
             continue
+        if re.match(r"\w+ly\b", subject):
+            continue
         if parts[1] in ("may", "can", "could", "might", "would", "should", "must", "shall"):
             continue  # what may be so has no one answer
         if len(words) == 1 and parts[0][:3] in ("The", "the"):
@@ -464,6 +466,8 @@ def _split(clause: str) -> tuple[str, str, str] | None:
                 continue
             if finite and before.lower() in _DETERMINERS:
                 continue
+            if finite and after in ("in", "for", "on", "to", "from") and _later_verb(words[index + 1 :]):
+                continue
         if finite:
             subject = re.sub(
                 r" (?:also|now|often|then|later|still|already|soon|first|once|nonetheless|nevertheless|therefore|thus|however|in particular|typically|\w+ly)$",
@@ -539,6 +543,8 @@ def _lower(subject: str, text: str) -> str:
         "Three",
     ):
         return first.lower() + subject[len(first) :]
+    if "'" in first or "’" in first:
+        return subject
     plural = (
         first.endswith("s")
         and len(first) > 4
@@ -572,7 +578,7 @@ def _inverted(subject: str, verb: str, rest: str) -> tuple[str, str] | None:
         return None  # what might be has no one answer
     if verb in AUXILIARIES:
         return f"{verb} {subject}", rest
-    if joined := re.search(r" and (?:\w+ly )?(\w+)", rest):
+    if joined := re.search(r"(?:^| )and (?:\w+ly )?(\w+)", rest):
         if is_past(joined.group(1)) or joined.group(1) in PRESENT:
             rest = rest[
                 : joined.start()
@@ -617,10 +623,10 @@ def _time_phrase(preposition: str, answer: str) -> str | None:
 
 def _kind_of_name(context: _Context) -> str:
     name = context.span.text
-    if looks_like_person(name, context.text):
-        return "person"
     if context.who:
         return context.who
+    if looks_like_person(name, context.text):
+        return "person"
     return "place" if looks_like_place(name, context.text) else "thing"
 
 
@@ -732,7 +738,7 @@ def _clause_questions(clause: str, context: _Context) -> list[Form]:
             before = re.sub(
                 r"\b(?:about|around|over|approximately|nearly|some|at least|the|only)$", "", before
             ).rstrip()
-            if before.endswith((" every", " each", " per")):
+            if before.endswith(("'", "’", "'s", "’s", " every", " each", " per")):
                 return forms
             if (
                 noun
@@ -754,12 +760,15 @@ def _clause_questions(clause: str, context: _Context) -> list[Form]:
             return forms  # "maintains a course designed by …": the phrase belongs to the participle
         if re.match(r"[\w’'-]", rest[match.end() : match.end() + 1]) or (
             re.match(r" (?:[a-z]+s?\b)", rest[match.end() :])
-            and not re.match(rf" (?:{_PREPOSITIONS}|and|that|to)\b", rest[match.end() :])
+            and not re.match(rf" (?:{_PREPOSITIONS}|to)\b", rest[match.end() :])
         ):
             return forms  # the span is part of a longer noun phrase: "in 1973 dollars"
         if match.group(1) == "by" and span.kind == "name" and be and is_participle(before_gap.split(" ")[0]):
             word = _name_word(context) or "what"
-            add("by whom" if word == "who" else f"by {word}", remaining)
+            if word != "what":
+                add("by whom" if word == "who" else f"by {word}", remaining)
+            elif is_participle(remaining.strip().split(" ")[-1]):
+                add("what", remaining.rstrip() + " by")
         elif len(before_gap.split()) <= 12:  # further on, the phrase seldom belongs to the verb
             add(_where_or_when(match.group(1), context), remaining)
         return forms
@@ -815,7 +824,7 @@ def _subject_questions(rest: str, context: _Context) -> list[Form]:
             and words[0] in AUXILIARIES
             else "what"
         )
-        if _acts(rest) or PERSON_NOUN.search(span.text):
+        if context.who == "person" or _acts(rest) or PERSON_NOUN.search(span.text):
             word = "who"
         if (
             re.fullmatch(r"[A-Z][a-z]+[^s\W]", span.text)

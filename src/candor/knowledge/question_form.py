@@ -13,7 +13,7 @@ _QUESTION_WORD = re.compile(
 )
 _POINTER = re.compile(
     r"\b(?:passage|text|above|below|following|aforementioned|paragraph|article|excerpt|sentence|author|figure|table"
-    r"|mentioned|described here|given information|former|latter|respectively|as well as|however|although|though|whereas)\b",
+    r"|mentioned|described here|given information|former|latter|respectively|resulting|as well as|however|although|though|whereas)\b",
     re.I,
 )
 _PRONOUN = re.compile(
@@ -24,7 +24,7 @@ _SCOPE = re.compile(r"^(?:In [a-z]|Concerning )[^?]{3,60}?, (?=(?:\w+ )?(?:wh|ho
 _HER = re.compile(r"\bher(?= (?:because|and|in|to|on|at|by|for)\b|\?)")
 _POSSESSIVE = re.compile(r"\b(?:his|her|its|their|hers|theirs)\b", re.I)
 _LATE_OWNER = re.compile(
-    r"^what (?:is|are|was|were|will|can)\b", re.I
+    r"^(?:what|who) (?:is|are|was|were|will|can)\b", re.I
 )  # "What will be placed near their locations?"
 _DANGLING_END = re.compile(
     r"\b(?:the|an?|of|and|or|that|which|who|than|to|is|was|are|were|be|following|including|such as|because|with|its|their)\?$",
@@ -58,7 +58,7 @@ def form_problem(question: str, answer: str, *, title: str, text: str) -> str | 
         return "not a question"
     scope = _SCOPE.match(question)
     inner = question[scope.end() :] if scope else question
-    if len(words) < _ENOUGH:
+    if len(re.findall(r"[\w’'-]+", inner)) < _ENOUGH:
         return "too short"
     if len(words) > 30:
         return "too long"
@@ -68,6 +68,12 @@ def form_problem(question: str, answer: str, *, title: str, text: str) -> str | 
         return "broken form"  # what is left of a list
     if re.search(r"\b(\w+) \1\b", question, re.I):
         return "broken form"
+    if re.search(r"(?:'s?|’s?)\?$|[^\w ,]s? and \?", question) or re.match(
+        r"(?:what|whom) (?:do|does|did)\b[^?]*,", inner, re.I
+    ):
+        return "broken form"
+    if re.search(r"\b(?:did|does|do|were|was|are|is) (?:some|many|several|certain)\b", question):
+        return "does not say which"
     if _POINTER.search(question):
         return "points at the passage"
     if (
@@ -76,7 +82,7 @@ def form_problem(question: str, answer: str, *, title: str, text: str) -> str | 
         or (_POSSESSIVE.search(question) and _LATE_OWNER.match(inner))
     ):
         return "pronoun"
-    if leaks(inner, answer) or (scope and content_words(scope.group()) & content_words(answer)):
+    if leaks(inner, answer) or (scope and _stems(scope.group()) & _stems(answer)):
         return "contains the answer"
     topic = content_words(title)
     asked = content_words(question)
@@ -85,7 +91,9 @@ def form_problem(question: str, answer: str, *, title: str, text: str) -> str | 
         asked
     ):
         return "words not in the passage"
-    if (match := _BARE_SUBJECT.search(question)) is not None and match.group(2) in VERBS:
+    if (match := _BARE_SUBJECT.search(question)) is not None and (
+        match.group(2) in VERBS or re.search(rf"\b{match.group(2)}(?:ed|d|s)\b", text)
+    ):
         if not content_words(match.group(1)) & topic and not _UNIQUE.search(match.group(1)):
             return "does not say which"
     for match in _DEFINITE.finditer(question):
@@ -93,7 +101,12 @@ def form_problem(question: str, answer: str, *, title: str, text: str) -> str | 
         if content_words(noun) & topic or _UNIQUE.search(noun):
             continue
         return "does not say which"
-    if not _anchored(question, topic):
+    if not _anchored(question, topic) or (
+        not names("x " + inner[:1].lower() + inner[1:])
+        and len(content_words(inner)) < 4
+        and re.match(r"what|who", inner, re.I)
+        and not content_words(inner) & topic
+    ):
         return "names nothing"
     return None
 
@@ -208,6 +221,10 @@ _FUNCTION = frozenset(
 def content_words(text: str) -> set[str]:
     """Lower-case words of a text that carry meaning (numbers included)."""
     return {word for word in re.findall(r"[^\W_]+", text.lower()) if word not in _FUNCTION}
+
+
+def _stems(text: str) -> set[str]:
+    return {_stem(word) for word in content_words(text)}
 
 
 def _stem(word: str) -> str:

@@ -55,6 +55,18 @@ Answer: 443
 Text: {text}
 Question: {question}
 Answer:"""
+# "Who" or "what"? A list of first names can't say; the generator is right about most names.
+_SORT = """"In 1928 Alexander Fleming discovered penicillin." Alexander Fleming: person
+"The river flows through Hamburg." Hamburg: place
+"The Treaty of Paris ended the war." Treaty of Paris: thing
+"Two engineers built the first model." Two engineers: person
+"Toyota raised its prices." Toyota: organization
+"Limestone is a sedimentary rock." Limestone: thing
+"Tennyson had moved to the island by then." Tennyson: person
+"In 1812, France invaded Russia." France: place
+"The court rejected the appeal." court: organization
+"{text}" {name}:"""
+_ABSTRACT = re.compile(r"(?:ism|ity|tion|ness|ment|logy|nomics|ance|ence)$")
 _WRITE = (
     'Read the text about {title}.\n\nText: {text}\n\nWrite one question that the text answers with exactly "{answer}". '
     "The question must make sense to someone who has not seen the text, and must not contain the answer. "
@@ -182,7 +194,7 @@ def write_questions_for_shard(
     """Make questions from a few chunks; the result depends on these chunks, the settings and the model alone."""
     harvest = QuestionHarvest(chunks=len(chunks))
     passed: list[Candidate] = []
-    for candidate in [*_turned(chunks), *_written(engine, chunks, settings)]:
+    for candidate in [*_sorted(engine, list(_turned(chunks))), *_written(engine, chunks, settings)]:
         harvest.candidates += 1
         chunk, span = candidate.chunk, candidate.span
         problem = form_problem(candidate.question, span.text, title=chunk.title, text=chunk.text)
@@ -206,6 +218,36 @@ def _turned(chunks: Sequence[Chunk]) -> Iterable[Candidate]:
                 if form.question not in seen:
                     seen.add(form.question)
                     yield Candidate(chunk, span, form.question, form.kind.split(" ")[-1])
+
+
+def _sorted(engine: Engine, candidates: list[Candidate]) -> list[Candidate]:
+    """Ask for persons with "who": the generator says which of the capitalised answers are persons."""
+    doubtful = [
+        index
+        for index, candidate in enumerate(candidates)
+        if candidate.kind in ("what", "place")
+        and candidate.span.text[0].isupper()
+        and not _ABSTRACT.search(candidate.span.text)
+    ]
+    prompts = [
+        _SORT.format(text=_around(candidates[index]), name=candidates[index].span.text) for index in doubtful
+    ]
+    replies = engine.generate(prompts, Sampling(max_tokens=2, stop=("\n",))) if prompts else []
+    for index, reply in zip(doubtful, replies, strict=True):
+        candidate = candidates[index]
+        if reply.completions[0].text.strip().lower() not in ("person", "people"):
+            continue
+        forms = turn(candidate.chunk.text, candidate.span, candidate.chunk.title, who="person")
+        if forms:
+            kind = forms[0].kind.split(" ")[-1]
+            candidates[index] = Candidate(candidate.chunk, candidate.span, forms[0].question, kind)
+    return candidates
+
+
+def _around(candidate: Candidate) -> str:
+    """The part of the sentence around the answer."""
+    start, end = candidate.span.sentence
+    return candidate.chunk.text[max(start, candidate.span.start - 60) : min(end, candidate.span.end + 80)]
 
 
 def _written(engine: Engine, chunks: Sequence[Chunk], settings: QuestionSettings) -> list[Candidate]:
