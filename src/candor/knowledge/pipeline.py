@@ -41,7 +41,7 @@ from candor.knowledge.questions import (
 from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.records import BoundaryRow
 from candor.knowledge.tune import rehearsal_rows, tune
-from candor.model.load import resolve, save_checkpoint
+from candor.model.load import load_tokenizer, resolve, save_checkpoint
 
 STAGES = ("questions", "probe", "build", "tune", "evaluate")
 OUTPUTS = {
@@ -308,8 +308,12 @@ def check_inputs(recipe: KnowledgeRecipe) -> None:
     Raises:
         CandorError: the model, the documents, the questions or the template can't be found.
     """
+    template = sources.template_text(recipe.model.template)
     resolve(recipe.model.name)
-    sources.template_text(recipe.model.template)
+    if recipe.engine.engine == "local" and template is None:
+        tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
+        if not tokenizer.chat_template:
+            raise no_template(recipe.model.name)
     for path, option in ((recipe.data.documents, "--documents"), (recipe.data.questions, "--questions")):
         if path is not None and not path.exists():
             raise InputError("no such file or folder", path=path, fix=f"check the path given as {option}")
