@@ -6,14 +6,16 @@ Heavy imports happen inside the verbs, so that `candor --help` answers at once.
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 import candor
 from candor.cli import ask, knowledge, recipe, report
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, unwritable
+
+_INTERRUPTED = 130  # 128 + SIGINT
 
 app = typer.Typer(
     name="candor",
@@ -43,10 +45,19 @@ def main() -> None:
     try:
         app()
     except CandorError as error:
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print("[bold red]error:[/] ", end="")
-        console.print(str(error), markup=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues from here", file=sys.stderr)
-        sys.exit(130)
+        _fail(error)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # typer has turned Ctrl-C into this
+            print("\nstopped; the same command continues from here", file=sys.stderr)
+        raise
+    except Exception as error:
+        if known := unwritable(error):  # a full disk shows wherever something is written
+            _fail(known)
+        raise
+
+
+def _fail(error: CandorError) -> NoReturn:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print("[bold red]error:[/] ", end="")
+    console.print(str(error), markup=False)
+    sys.exit(2)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.core.errors import CandorError
 
 if TYPE_CHECKING:
     from candor.knowledge.pipeline import KnowledgeRun
@@ -92,6 +93,7 @@ def run(
         overrides,
         as_json,
     )
+    _begin(job)
     job.all()
     _finish(job, as_json)
 
@@ -124,7 +126,7 @@ def questions_(
         overrides,
         as_json,
     )
-    job.do("questions")
+    _begin(job)
 
 
 @app.command()
@@ -184,6 +186,15 @@ def _start(
     return KnowledgeRun(Run.start(out, settings), Reporter("json" if as_json else "auto"))
 
 
+def _begin(job: KnowledgeRun) -> None:
+    """The first stage; if it can't read what the user named, the folder made for it goes again."""
+    try:
+        job.do("questions")
+    except CandorError:
+        job.run.discard_if_empty()
+        raise
+
+
 def _continue(out: Path, stage: str, redo: bool, overrides: list[str] | None, as_json: bool) -> KnowledgeRun:
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
@@ -230,9 +241,8 @@ def _print_summary(metrics: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(table)
     change = metrics["change"]
-    console.print(
-        f"wrong answers cut by {percent(change['wrong_cut'])}, right ones kept {percent(change['right_kept'])}"
-    )
+    cut, kept = percent(change["wrong_cut"]), percent(change["right_kept"])
+    console.print(f"wrong answers cut by {cut}, right ones kept {kept}")
 
 
 def percent(estimate: dict[str, Any]) -> str:

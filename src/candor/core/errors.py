@@ -7,6 +7,7 @@ is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -49,3 +50,38 @@ class InputError(CandorError):
         self.path = None if path is None else Path(path)
         self.line = line
         self.field = field
+
+
+_DENIED = (
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
+
+
+def unwritable(error: Exception, path: Path | str | None = None) -> CandorError | None:
+    """The error for a full disk or a place that can't be written, or None if `error` is about another thing.
+
+    Args:
+        error: an `OSError`, or the error of a library that writes by itself and only quotes the system.
+        path: what was to be written; an `OSError` may know it.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    where = path if path is not None else getattr(error, "filename", None)
+    place = "" if where is None else f"{where}: "
+    # safetensors' own error has no number, only the words.
+    if code in (errno.ENOSPC, errno.EDQUOT) or (code is None and "No space left on device" in str(error)):
+        return CandorError(
+            f"{place}the disk is full; nothing was overwritten",
+            fix="free some space and run the same command again: it continues where it stopped",
+        )
+    if code in _DENIED:
+        return CandorError(
+            f"{place}can't write here ({getattr(error, 'strerror', error)})",
+            fix="choose a folder you may write to with --out",
+        )
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from candor.core.errors import CandorError, InputError
+from candor.core.errors import InputError, unwritable
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -33,7 +32,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise _writable(error, path) from error
+        raise unwritable(error, path) or error from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -42,25 +41,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
-        raise _writable(error, path) from error
+    except Exception as error:  # libraries that write by themselves have their own error for a full disk
+        if known := unwritable(error, path):
+            raise known from error
+        raise
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
-
-
-def _writable(error: OSError, path: Path) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return CandorError(
-            f"{path}: the disk is full; nothing was overwritten",
-            fix="free some space and run the same command again: it continues where it stopped",
-        )
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-        return CandorError(
-            f"{path}: can't write here ({error.strerror})",
-            fix="choose a folder you may write to with --out",
-        )
-    return error
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -83,19 +70,28 @@ def write_jsonl(path: Path | str, rows: Iterable[BaseModel | dict[str, Any]]) ->
 
 
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file, or raise `InputError` naming the line."""
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file can't be read or is not JSON; it names the file, and the line if it can.
+    """
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"not valid JSON ({error.msg})", path=path, line=error.lineno) from error
+    except UnicodeDecodeError as error:
+        raise InputError("not UTF-8 text", path=path) from error
+    except OSError as error:
+        raise _unreadable(error, path) from error
 
 
 def read_json_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (1-based line number, object) for each non-blank line.
 
     Raises:
-        InputError: a line is not UTF-8, not JSON or not an object; it names the file and the line.
+        InputError: the file can't be read, or a line is not UTF-8, not JSON or not an object; it names the
+            file and the line.
     """
     path = Path(path)
     try:
@@ -119,8 +115,13 @@ def read_json_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
                         f"expected a JSON object, found {type(value).__name__}", path=path, line=number
                     )
                 yield number, value
-    except FileNotFoundError as error:
-        raise InputError("no such file", path=path) from error
+    except OSError as error:
+        raise _unreadable(error, path) from error
+
+
+def _unreadable(error: OSError, path: Path) -> InputError:
+    missing = isinstance(error, FileNotFoundError)
+    return InputError("no such file" if missing else f"can't be read ({error.strerror})", path=path)
 
 
 def read_jsonl(path: Path | str, model: type[Model]) -> list[Model]:

@@ -1,4 +1,4 @@
-"""Progress of long work: bars with rate and time left on a terminal, sparse lines elsewhere, JSON for machines."""
+"""Progress of long work: bars with rate and time left on a terminal, a few lines elsewhere, or JSON."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ class Reporter:
         if self.mode == "json":
             print(json.dumps({"message": text, **fields}, ensure_ascii=False), flush=True)
         else:
-            self.console.print(text)
+            self.console.print(text, markup=False)  # a path may hold what rich takes for markup
 
     @contextlib.contextmanager
     def bar(self, title: str, total: int, *, start: int = 0) -> Iterator[Bar]:
         """Progress over `total` items, of which `start` were done before."""
         if self.mode == "auto" and self.console.is_terminal:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 _Rate(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
             )
             with Progress(*columns, console=self.console, transient=False) as progress:
                 task = progress.add_task(title, total=total, completed=start, note="")
@@ -99,9 +99,9 @@ class _Log:
     def _print(self) -> None:
         self.last = time.monotonic()
         rate = (self.done - self.begin) / max(self.last - self.started, 1e-9)
-        left = (self.total - self.done) / rate if rate > 0 else float("nan")
+        left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
         self.reporter.say(
-            f"{self.title}: {self.done}/{self.total} ({rate:.1f}/s, {left:.0f} s left) {self.note}".rstrip(),
+            f"{self.title}: {self.done}/{self.total} ({rate:.1f}/s{left}) {self.note}".rstrip(),
             progress=self.title,
             done=self.done,
             total=self.total,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -48,9 +48,11 @@ def read_recipe(
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError as error:
             raise InputError("no such recipe", path=path, fix="check the path") from error
+        except OSError as error:
+            raise InputError(f"can't be read ({error.strerror})", path=path, fix="check the path") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"not valid TOML: {error}", path=path) from error
     for key, value in (options or {}).items():
@@ -73,10 +75,21 @@ def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | No
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
-        key = ".".join(where)
         if first["type"] == "extra_forbidden":
+            key = ".".join(where)
             raise InputError("unknown key", path=source, field=key, fix=_nearest(kind, key)) from error
         known = dict(describe(kind))
+        # Behind the key may stand an index, or which type of a union was tried: no words for a user.
+        ends = (".".join(where[:end]) for end in range(len(where), 0, -1))
+        key = next((key for key in ends if key in known or key in _tables(known)), ".".join(where))
+        if key in _tables(known):
+            inside = [name for name in known if name.startswith(f"{key}.")]
+            raise InputError(
+                "is a table of settings, not one of them",
+                path=source,
+                field=key,
+                fix=f"set one of {', '.join(inside[:4])}{', …' if len(inside) > 4 else ''}",
+            ) from error
         described = known.get(key)
         fix = f"{key}: {described.description}" if described and described.description else None
         raise InputError(first["msg"], path=source, field=key, fix=fix) from error
@@ -94,20 +107,28 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 
 def _parse(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        values = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return None if text == "none" else text
+    return values["value"] if len(values) == 1 else text  # text of several lines may look like several keys
 
 
 def _nearest(kind: type[Settings], key: str) -> str:
-    names = [name for name, _ in describe(kind)]
+    settings = [name for name, _ in describe(kind)]
+    names = [*settings, *sorted(_tables(settings))]
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.4)
     if not close:  # the table may be wrong and the name right
         leaf = key.rpartition(".")[2]
-        close = [name for name in names if name.rpartition(".")[2] == leaf][:1]
+        close = [name for name in settings if name.rpartition(".")[2] == leaf][:1]
     if close:
         return f"did you mean '{close[0]}'? (`candor recipe show` lists every key)"
     return "`candor recipe show` lists every key"
+
+
+def _tables(names: Iterable[str]) -> set[str]:
+    """The tables that dotted keys lie in."""
+    parts = [name.split(".")[:-1] for name in names]
+    return {".".join(part[:end]) for part in parts for end in range(1, len(part) + 1)}
 
 
 def describe(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -19,7 +19,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -27,7 +27,7 @@ from typing import Any, Generic, TypeVar
 import psutil
 
 import candor
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, InputError, unwritable
 from candor.core.files import read_json, sha256_of, write_json, write_text
 from candor.core.recipe import Settings, differences, read_recipe, to_toml
 
@@ -45,6 +45,8 @@ class Run(Generic[AnyRecipe]):
     def __init__(self, folder: Path, recipe: AnyRecipe) -> None:
         self.folder = folder
         self.recipe = recipe
+        self.fresh = False  # whether this process began it
+        self._made_folder = False
         self._lock: Any = None
 
     @classmethod
@@ -55,26 +57,14 @@ class Run(Generic[AnyRecipe]):
             CandorError: the folder holds something else, another recipe, or a run that is under way.
         """
         file = folder / "recipe.toml"
-        if folder.exists() and not folder.is_dir():
-            raise CandorError(f"{folder} is a file", fix="name a folder with --out")
-        if file.exists():
-            before = read_recipe(type(recipe), file)
-            if changed := differences(before, recipe):
-                shown = "; ".join(changed[:4]) + ("; …" if len(changed) > 4 else "")
-                raise CandorError(
-                    f"{folder} holds a run of another recipe ({shown})",
-                    fix="choose another --out, repeat the settings of that run to continue it, "
-                    "or delete the folder",
-                )
-        elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise CandorError(
-                f"{folder} is not empty and holds no run", fix="choose another --out, or empty the folder"
-            )
+        _refuse_other(folder, recipe)  # before the lock, which is a file in that folder
         run = cls(folder, recipe)
+        run._made_folder = not folder.exists()
         run.lock()
+        _refuse_other(folder, recipe)  # again: another process may have begun a run in between
         if not file.exists():
+            run.fresh = True
             write_text(file, to_toml(recipe))
-        run._mend_events()
         if not run.manifest:
             run.update_manifest(
                 candor=candor.__version__, created=_now(), versions=versions(), machine=machine(), stages={}
@@ -94,12 +84,14 @@ class Run(Generic[AnyRecipe]):
                 f"{folder}: no run here (it has no recipe.toml)",
                 fix="name the folder that was given as --out to `candor knowledge run` or `… questions`",
             )
-        run = cls(folder, read_recipe(kind, file))
-        run._mend_events()
-        return run
+        return cls(folder, read_recipe(kind, file))
 
     def lock(self) -> None:
-        """Hold the folder until this process ends."""
+        """Hold the folder until `close` or the end of this process.
+
+        Raises:
+            CandorError: another process holds it, or it can't be written.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.folder / ".lock").open("w")
@@ -112,6 +104,32 @@ class Run(Generic[AnyRecipe]):
             raise CandorError(
                 f"{self.folder}: can't write here ({error.strerror})", fix="choose another --out"
             ) from error
+        self._mend_events()  # only now: while another process works here, its last line may be under way
+
+    def close(self) -> None:
+        """Let other processes work on the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def discard_if_empty(self) -> bool:
+        """Delete a run that this process began and that no stage has written anything for.
+
+        A typing error that shows only when the first stage reads its input would otherwise leave a folder
+        that refuses the corrected command as another recipe.
+
+        Returns:
+            Whether it was deleted.
+        """
+        own = {"recipe.toml", "manifest.json", "events.jsonl", ".lock"}
+        if not self.fresh or {path.name for path in self.folder.iterdir()} - own:
+            return False
+        for name in own:
+            self.path(name).unlink(missing_ok=True)
+        self.close()
+        if self._made_folder:
+            self.folder.rmdir()
+        return True
 
     def path(self, *parts: str) -> Path:
         """A path inside the run."""
@@ -123,7 +141,10 @@ class Run(Generic[AnyRecipe]):
     def manifest(self) -> dict[str, Any]:
         """The manifest as it is on disk; empty when there is none yet."""
         file = self.path("manifest.json")
-        return read_json(file) if file.exists() else {}
+        value = read_json(file) if file.exists() else {}
+        if not isinstance(value, dict):
+            raise InputError(f"expected a JSON object, found {type(value).__name__}", path=file)
+        return value
 
     def update_manifest(self, **fields: Any) -> None:
         """Add or replace top-level fields of the manifest."""
@@ -136,10 +157,26 @@ class Run(Generic[AnyRecipe]):
         self.update_manifest(inputs={**self.manifest.get("inputs", {}), name: hashes})
 
     def event(self, kind: str, **fields: Any) -> None:
-        """Append one line to events.jsonl."""
+        """Append one line to events.jsonl, whole or not at all.
+
+        Raises:
+            CandorError: the disk is full or the file can't be written.
+        """
         line = json.dumps({"time": _now(), "event": kind, **fields}, ensure_ascii=False)
-        with self.path("events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        data = f"{line}\n".encode("utf-8", "backslashreplace")
+        path = self.path("events.jsonl")
+        try:
+            with path.open("ab", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                try:
+                    written = file.write(data)
+                    if written != len(data):  # a disk that has room for a part of it only
+                        file.write(data[written:])
+                except OSError:
+                    file.truncate(size)
+                    raise
+        except OSError as error:
+            raise unwritable(error, path) or error from error
 
     def _mend_events(self) -> None:
         """Drop a last line that a kill cut in two."""
@@ -176,21 +213,22 @@ class Run(Generic[AnyRecipe]):
         try:
             yield
         except BaseException as error:
-            self.event("stage interrupted", stage=name, error=f"{type(error).__name__}: {error}"[:500])
-            interrupted = self.manifest.get("interrupted", {})
-            with contextlib.suppress(CandorError):
+            # On a full disk these fail too, and the first error is the one to tell.
+            with contextlib.suppress(CandorError, OSError):
+                self.event("stage interrupted", stage=name, error=f"{type(error).__name__}: {error}"[:500])
+                interrupted = self.manifest.get("interrupted", {})
                 self.update_manifest(interrupted={**interrupted, name: spent + time.monotonic() - begun})
             raise
         seconds = round(spent + time.monotonic() - begun, 3)
         stages = self.manifest.get("stages", {})
         stages[name] = {"seconds": seconds, "finished": _now(), "peak_memory_bytes": peak_memory()}
-        self.update_manifest(stages=stages)
+        self.update_manifest(stages=stages, interrupted=self._interrupted_but([name]))
         self.event("stage finished", stage=name, seconds=seconds)
 
     def forget(self, stages: list[str], outputs: dict[str, list[str]]) -> None:
         """Delete the outputs of these stages and mark them not done, so that they run again."""
         kept = {name: value for name, value in self.manifest.get("stages", {}).items() if name not in stages}
-        self.update_manifest(stages=kept)
+        self.update_manifest(stages=kept, interrupted=self._interrupted_but(stages))
         for stage in stages:
             for name in outputs.get(stage, []):
                 path = self.path(name)
@@ -199,6 +237,29 @@ class Run(Generic[AnyRecipe]):
                 else:
                     path.unlink(missing_ok=True)
             self.event("stage forgotten", stage=stage)
+
+    def _interrupted_but(self, stages: Sequence[str]) -> dict[str, float]:
+        interrupted = self.manifest.get("interrupted", {})
+        return {name: seconds for name, seconds in interrupted.items() if name not in stages}
+
+
+def _refuse_other(folder: Path, recipe: Settings) -> None:
+    """Raise if the folder is something else than a place for this recipe's run."""
+    file = folder / "recipe.toml"
+    if folder.exists() and not folder.is_dir():
+        raise CandorError(f"{folder} is a file", fix="name a folder with --out")
+    if file.exists():
+        if changed := differences(read_recipe(type(recipe), file), recipe):
+            shown = "; ".join(changed[:4]) + ("; …" if len(changed) > 4 else "")
+            raise CandorError(
+                f"{folder} holds a run of another recipe ({shown})",
+                fix="choose another --out, repeat the settings of that run to continue it, "
+                "or delete the folder",
+            )
+    elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise CandorError(
+            f"{folder} is not empty and holds no run", fix="choose another --out, or empty the folder"
+        )
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,218 @@
+"""Recipes: what a user may write, what wins, and what an error says."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field
+
+from candor.core.errors import InputError
+from candor.core.recipe import Settings, describe, differences, read_recipe, to_toml
+from candor.knowledge.recipe import KnowledgeRecipe
+
+
+class Probe(Settings):
+    samples: int = Field(default=8, ge=1, description="Sampled answers a question.")
+    temperature: float = Field(default=0.7, description="Temperature of the samples.")
+    layers: tuple[int, ...] | None = Field(default=None, description="Layers kept.")
+
+
+class Recipe(Settings):
+    name: str = Field(default="smollm2", description="Which model.")
+    folder: Path | None = Field(default=None, description="Where documents lie.")
+    probe: Probe = Probe()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text('name = "from file"\n[probe]\nsamples = 2\ntemperature = 0.2\n')
+    return path
+
+
+def test_overrides_win_over_options_and_options_over_the_file_and_the_file_over_defaults(file: Path) -> None:
+    options = {"probe.samples": 3, "probe.temperature": 0.3, "folder": None}
+    recipe = read_recipe(Recipe, file, ["probe.samples=4"], options)
+    assert (recipe.probe.samples, recipe.probe.temperature, recipe.name) == (4, 0.3, "from file")
+    assert recipe.folder is None
+    assert read_recipe(Recipe, None).name == "smollm2"
+
+
+def test_of_two_overrides_the_later_wins() -> None:
+    assert read_recipe(Recipe, None, ["probe.samples=4", "probe.samples=5"]).probe.samples == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("name=bare words", "bare words"),
+        ('name="quoted"', "quoted"),
+        ("name=org/model-7B", "org/model-7B"),
+        ("name=", ""),
+        ("name=a=b", "a=b"),
+        ("name = spaced ", "spaced"),
+        ('name="a"\nfolder="b"', '"a"\nfolder="b"'),  # one value, whatever it looks like
+    ],
+)
+def test_override_text_is_toml_or_else_plain_text(override: str, expected: str) -> None:
+    assert read_recipe(Recipe, None, [override]).name == expected
+
+
+def test_override_none_unsets_an_option(file: Path) -> None:
+    file.write_text('folder = "notes"\n')
+    assert read_recipe(Recipe, file).folder == Path("notes")
+    assert read_recipe(Recipe, file, ["folder=none"]).folder is None
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("probe.sampels=4", "probe.samples"),
+        ("samples=4", "probe.samples"),  # the table forgotten
+        ("build.temperature=1", "probe.temperature"),  # the wrong table
+        ("probee.samples=4", "probe"),  # the table misspelled
+        ("model.nam=x", "model.name"),
+        ("max_over_refusal=.2", "build.max_over_refusal"),
+    ],
+)
+def test_unknown_key_is_named_with_the_nearest_valid_one(override: str, meant: str) -> None:
+    with pytest.raises(InputError, match="unknown key") as caught:
+        read_recipe(KnowledgeRecipe, None, [override])
+    assert caught.value.fix is not None
+    assert f"did you mean '{meant}'?" in caught.value.fix
+    assert caught.value.field is not None
+    assert override.startswith(caught.value.field)
+
+
+def test_key_like_no_other_is_still_named() -> None:
+    with pytest.raises(InputError) as caught:
+        read_recipe(Recipe, None, ["qqqq=4"])
+    assert caught.value.field == "qqqq"
+    assert "recipe show" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "description"),
+    [
+        ("probe.samples=0", "probe.samples", "Sampled answers a question."),
+        ("probe.samples=many", "probe.samples", "Sampled answers a question."),
+        ("probe.layers=x", "probe.layers", "Layers kept."),
+        ('probe.layers=[1, "x"]', "probe.layers", "Layers kept."),
+    ],
+)
+def test_bad_value_names_the_key_and_what_it_means(override: str, key: str, description: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_recipe(Recipe, None, [override])
+    assert caught.value.field == key
+    assert caught.value.fix == f"{key}: {description}"
+
+
+def test_bad_value_of_a_union_is_named_without_the_types_that_were_tried() -> None:
+    with pytest.raises(InputError) as caught:
+        read_recipe(KnowledgeRecipe, None, ["probe.layers=some"])
+    assert caught.value.field == "probe.layers"
+
+
+def test_value_for_a_whole_table_says_what_is_in_it() -> None:
+    with pytest.raises(InputError, match="is a table of settings") as caught:
+        read_recipe(Recipe, None, ["probe=3"])
+    assert "probe.samples" in str(caught.value.fix)
+
+
+def test_setting_inside_a_setting_is_refused(file: Path) -> None:
+    with pytest.raises(InputError, match="'name' is not a table"):
+        read_recipe(Recipe, file, ["name.inner=3"])
+
+
+def test_override_without_equals_shows_how_to_write_one() -> None:
+    with pytest.raises(InputError, match="expected key=value"):
+        read_recipe(Recipe, None, ["probe.samples"])
+
+
+def test_error_in_a_file_names_the_file(file: Path) -> None:
+    file.write_text("[probe]\nsampels = 2\n")
+    with pytest.raises(InputError, match="unknown key") as caught:
+        read_recipe(Recipe, file)
+    assert caught.value.path == file
+
+
+@pytest.mark.parametrize("content", [b"[probe\n", b"name = \n", b"\xff\xfe"])
+def test_broken_toml_names_the_file(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="not valid TOML") as caught:
+        read_recipe(Recipe, file)
+    assert caught.value.path == file
+
+
+def test_recipe_that_is_missing_or_a_folder_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.toml"):
+        with pytest.raises(InputError) as caught:
+            read_recipe(Recipe, path)
+        assert caught.value.path == path
+
+
+def test_windows_byte_order_mark_is_no_error(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert read_recipe(Recipe, file).name == "from file"
+
+
+def test_defaults_are_validated_too() -> None:
+    class Wrong(Settings):
+        count: int = Field(default=0, ge=1)
+
+    with pytest.raises(InputError):
+        read_recipe(Wrong, None)
+
+
+@given(
+    name=st.text(st.characters(codec="utf-8", exclude_characters="\x00")),
+    samples=st.integers(1, 2**31),
+    temperature=st.floats(allow_nan=False),
+    layers=st.none() | st.lists(st.integers(-5, 99)).map(tuple),
+    folder=st.none() | st.sampled_from([Path("a/b c"), Path('quo"te'), Path("[x]"), Path("ü = 1")]),
+)
+@settings(max_examples=60, deadline=None)
+def test_toml_reads_back_as_the_same_recipe_with_and_without_comments(
+    name: str, samples: int, temperature: float, layers: tuple[int, ...] | None, folder: Path | None
+) -> None:
+    probe = Probe(samples=samples, temperature=temperature, layers=layers)
+    recipe = Recipe(name=name, folder=folder, probe=probe)
+    for comments in (False, True):
+        assert Recipe.model_validate(tomllib.loads(to_toml(recipe, comments=comments))) == recipe
+
+
+def test_shown_knowledge_recipe_reads_back_as_itself_and_explains_every_setting(tmp_path: Path) -> None:
+    recipe = read_recipe(KnowledgeRecipe, None, ["probe.layers=[1, 2]", "data.documents=a b/[c]"])
+    file = tmp_path / "shown.toml"
+    file.write_text(to_toml(recipe, comments=True), encoding="utf-8")
+    assert read_recipe(KnowledgeRecipe, file) == recipe
+    comments = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    for key, info in describe(KnowledgeRecipe):
+        if key != "kind":
+            assert info.description, f"{key} has no description"
+            assert any(line.endswith(info.description) for line in comments), f"{key} is not explained"
+
+
+def test_unset_settings_are_shown_as_comments() -> None:
+    shown = to_toml(Recipe(), comments=True)
+    assert "# folder: not set. Where documents lie." in shown
+    assert "# probe.layers: not set." in shown
+
+
+def test_differences_name_each_changed_setting_and_both_values() -> None:
+    old = Recipe()
+    new = Recipe(name="other", probe=Probe(samples=9))
+    assert differences(old, new) == ["name: 'smollm2' → 'other'", "probe.samples: 8 → 9"]
+    assert differences(old, Recipe()) == []
+    assert differences(old, Recipe(folder=Path("x"))) == ["folder: None → 'x'"]
+
+
+def test_every_default_of_a_knowledge_recipe_is_allowed_where_it_is_written() -> None:
+    """What `to_toml` leaves out (None) has to be the default, or reading back would change it."""
+    for key, info in describe(KnowledgeRecipe):
+        if type(None) in getattr(info.annotation, "__args__", ()):
+            assert info.default is None, f"{key}: unset could not be written to a recipe"
