@@ -39,16 +39,16 @@ def grouped_attention(
         **kwargs: what else transformers passes on.
 
     Returns:
-        [B, T, heads, D] and no weights.
+        [B, T, heads, value's D] and no weights.
     """
     rows, heads, length, width = query.shape
     groups = key.shape[1]
     if length != 1 or groups == heads or kwargs.get("position_bias") is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    folded = query.view(rows, groups, heads // groups, width)
+    folded = query.reshape(rows, groups, heads // groups, width)
     mask = None if attention_mask is None else attention_mask.expand(-1, 1, folded.shape[2], -1)
     out = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scaling)
-    return out.reshape(rows, 1, heads, width), None
+    return out.reshape(rows, 1, heads, value.shape[-1]), None
 
 
 def register() -> None:

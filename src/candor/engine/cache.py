@@ -17,7 +17,6 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-
 _SPARE = 32  # free columns behind a freshly made cache: short answers never have to grow it
 
 

@@ -56,8 +56,15 @@ class LocalEngine:
         tokenizer: its tokenizer.
         name: what to call it in manifests.
         max_rows: completions decoded at once. 256 fills two CPU cores (decoding is bound by matrix
-            products from about 64 rows on) at about 25 KB of cache a token for SmolLM2-135M.
+            products from about 64 rows on) at about 25 KB of cache a token for SmolLM2-135M. The
+            completions of one prompt run together, so a prompt that asks for more gets more.
         prefill_tokens: padded prompt tokens in one prefill.
+
+    A model that uses transformers' SDPA attention is switched to `candor.engine.attention`, which computes
+    the same.
+
+    Raises:
+        CandorError: the model is not a stack of attention blocks (a recurrent one, say).
     """
 
     def __init__(
@@ -83,6 +90,11 @@ class LocalEngine:
         self._context = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)
         # A gap behind the shared prefix would be counted as distance by a sliding window's mask.
         kinds = set(getattr(text_config, "layer_types", None) or ["full_attention"])
+        if unknown := kinds - {"full_attention", "sliding_attention", "chunked_attention"}:
+            raise CandorError(
+                f"{self._name}: the local engine can't run layers of {', '.join(sorted(unknown))}",
+                fix="serve the model with vLLM and use the remote engine",
+            )
         self._may_share = kinds == {"full_attention"} and not getattr(text_config, "sliding_window", None)
 
     @classmethod
@@ -137,9 +149,13 @@ class LocalEngine:
             on_progress: called with the number of prompts finished since the last call.
 
         Raises:
-            CandorError: a prompt does not fit the model's context with its completion.
+            CandorError: a prompt is empty or does not fit the model's context with its completion, or a
+                layer does not exist.
         """
         settings = [sampling] if isinstance(sampling, Sampling) else list(sampling)
+        if not settings:
+            raise ValueError("no sampling settings: there is nothing to generate")
+        self._check_layers(hidden_layers)
         ids = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
         self._check_lengths(ids, settings)
         prefix = shared_prefix(ids) if self._may_share else 0
@@ -194,6 +210,14 @@ class LocalEngine:
             )
             for index in range(len(ids))
         ]
+
+    def _check_layers(self, layers: Sequence[int]) -> None:
+        for layer in layers:
+            if not 0 <= layer <= self.layers:
+                raise CandorError(
+                    f"layer {layer} does not exist: {self._name} has {self.layers} layers",
+                    fix=f"choose layers between 0 (the embedding) and {self.layers}",
+                )
 
     def _check_lengths(self, ids: list[list[int]], settings: list[Sampling]) -> None:
         room = self._context - max(setting.max_tokens for setting in settings)
@@ -255,7 +279,9 @@ class LocalEngine:
         self, ids_RT: torch.Tensor, cache: BatchCache | None, keep: int, mask: Any = None
     ) -> torch.Tensor:
         mask = cache.mask if cache is not None else mask
-        positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, -ids_RT.shape[1] :]
+        positions = mask.long().cumsum(dim=1)[:, -ids_RT.shape[1] :] - 1
+        # Padding is before 0; a finished row that runs along may leave a learned position table behind.
+        positions = positions.clamp(min=0, max=self._context - 1)
         device = self.model.device
         return self.model(
             input_ids=ids_RT.to(device),
@@ -271,7 +297,6 @@ class LocalEngine:
         """Collect the residual stream at the last position of each asked layer during one forward pass."""
         found: dict[int, torch.Tensor] = {}
         states: list[torch.Tensor] = []
-        handles = []
 
         def keep_input(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
             value = arguments[0] if arguments else keywords["hidden_states"]
@@ -284,17 +309,12 @@ class LocalEngine:
 
             return hook
 
-        for layer in layers:
-            if not 0 <= layer <= len(self._blocks):
-                raise CandorError(
-                    f"layer {layer} does not exist: {self._name} has {len(self._blocks)} layers",
-                    fix=f"choose layers between 0 (the embedding) and {len(self._blocks)}",
-                )
-            handles.append(
-                self._blocks[0].register_forward_pre_hook(keep_input, with_kwargs=True)
-                if layer == 0
-                else self._blocks[layer - 1].register_forward_hook(keep_output(layer))
-            )
+        handles = [
+            self._blocks[0].register_forward_pre_hook(keep_input, with_kwargs=True)
+            if layer == 0
+            else self._blocks[layer - 1].register_forward_hook(keep_output(layer))
+            for layer in layers
+        ]
         try:
             yield states
             states.extend(found[layer] for layer in layers)
@@ -327,7 +347,7 @@ class LocalEngine:
                 row.finish = "length"
 
     def _alternatives(self, logits_V: torch.Tensor, count: int) -> dict[str, float]:
-        values, tokens = torch.log_softmax(logits_V, dim=-1).topk(count)
+        values, tokens = torch.log_softmax(logits_V, dim=-1).topk(min(count, len(logits_V)))
         texts = [self.tokenizer.decode([token]) for token in tokens.tolist()]
         best: dict[str, float] = {}
         for text, value in zip(texts, values.tolist(), strict=True):
@@ -371,8 +391,12 @@ class LocalEngine:
         """Log-probability of each token of the second list of each pair after the first.
 
         Raises:
-            CandorError: a pair is longer than the model's context.
+            CandorError: a first list is empty, or a pair is longer than the model's context.
         """
+        if not all(len(first) for first, _ in pairs):
+            raise CandorError(
+                "nothing before a text to score", fix="give at least one token, such as the start"
+            )
         results: list[list[float]] = [[] for _ in pairs]
         order = sorted(
             (i for i, (_, tail) in enumerate(pairs) if len(tail)),

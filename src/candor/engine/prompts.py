@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from candor.core.errors import CandorError
-from candor.data.conversations import plain_template
+from candor.data.conversations import plain_template, render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,17 +26,16 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[in
     """Token ids of a prompt: raw text with the model's own special tokens, messages through its template.
 
     Raises:
-        CandorError: messages for a model that has no chat template, or a prompt with no tokens.
+        CandorError: messages for a model that has no chat template, messages that the template refuses, or
+            a prompt with no tokens.
     """
     if isinstance(prompt, str):
         ids = cast("list[int]", tokenizer(prompt)["input_ids"])
     else:
         if not tokenizer.chat_template:
             raise no_template(getattr(tokenizer, "name_or_path", "this model"))
-        text = tokenizer.apply_chat_template(
-            cast("list[dict[str, str]]", list(prompt)), tokenize=False, add_generation_prompt=True
-        )
-        ids = cast("list[int]", tokenizer(cast("str", text), add_special_tokens=False)["input_ids"])
+        text = render(cast("list[dict[str, str]]", list(prompt)), tokenizer, open_turn=True)
+        ids = cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"])
     if not ids:
         raise CandorError("an empty prompt: there is nothing to continue", fix="give at least one token")
     return ids
@@ -52,9 +51,9 @@ def no_template(model: str) -> CandorError:
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Every token that ends an answer: the model's and tokenizer's end tokens, and the template's end of turn.
+    """Every token that ends an answer: the model's, the tokenizer's and the template's.
 
-    The last is found by rendering an assistant turn and looking at the first special token behind it;
+    The template's is found by rendering an assistant turn and looking at the first special token behind it;
     checkpoints whose configuration forgets it are common, and they would never stop.
     """
     ends: set[int] = set()
@@ -70,6 +69,8 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> se
         _, found, tail = text.rpartition("@@@")
         if found:
             special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+            # Text behind the turn that the vocabulary lacks ends nothing.
+            special.discard(cast("int", tokenizer.unk_token_id))
             ids = cast("list[int]", tokenizer(tail, add_special_tokens=False)["input_ids"])
             ends.update(next(([token] for token in ids if token in special), []))
     return ends

@@ -6,9 +6,11 @@ Stages talk to this protocol only and never call `model.generate`. `local` (PyTo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
+
+from candor.core.errors import CandorError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +32,11 @@ class Sampling:
     """How to draw completions of a prompt.
 
     Temperature 0 is greedy. `n` completions of one prompt share one prefill. A completion depends on
-    (`seed`, prompt index in the call, sample index, step) and not on what else is in the batch, up to
-    the rounding of the arithmetic type.
+    (`seed`, prompt index in the call, place among the prompt's completions, step) and not on what else is
+    in the batch, up to the rounding of the arithmetic type.
+
+    Raises:
+        CandorError: a value outside its range.
     """
 
     max_tokens: int = 64
@@ -40,10 +45,23 @@ class Sampling:
     top_k: int = 0  # 0: no limit
     n: int = 1
     seed: int = 0
-    stop: tuple[
-        str, ...
-    ] = ()  # generation ends before the first of these strings; the model's own end tokens always stop
+    # The text ends before the first of these strings; the model's own end tokens always stop.
+    stop: tuple[str, ...] = ()
     top_logprobs: int = 0  # alternatives to return for each token
+
+    def __post_init__(self) -> None:
+        # Written so that a NaN fails too.
+        for name, fine, wanted in (
+            ("max_tokens", self.max_tokens >= 1, "at least 1"),
+            ("temperature", 0 <= self.temperature < float("inf"), "0 (greedy) or more"),
+            ("top_p", 0 < self.top_p <= 1, "more than 0 and at most 1"),
+            ("top_k", self.top_k >= 0, "0 (no limit) or more"),
+            ("n", self.n >= 1, "at least 1"),
+            ("stop", all(self.stop), "strings that are not empty"),
+            ("top_logprobs", self.top_logprobs >= 0, "0 or more"),
+        ):
+            if not fine:
+                raise CandorError(f"{name} is {getattr(self, name)!r}", fix=f"{name} must be {wanted}")
 
 
 @dataclass(frozen=True)
@@ -99,8 +117,17 @@ class Engine(Protocol):
         sampling: Sampling | Sequence[Sampling],
         *,
         hidden_layers: Sequence[int] = (),
+        on_progress: Callable[[int], None] | None = None,
     ) -> list[Generation]:
-        """Complete each prompt under each of the sampling settings, with one prefill a prompt."""
+        """Complete each prompt under each of the sampling settings.
+
+        Args:
+            prompts: raw texts or messages.
+            sampling: one or several settings; a prompt's completions come back in their order.
+            hidden_layers: layers whose state at the prompt's last token to return (0 is the embedding);
+                engines whose `layers` is 0 ignore it.
+            on_progress: called with the number of prompts finished since the last call.
+        """
         ...
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[float]]:

@@ -11,10 +11,10 @@ _MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-def row_key(seed: int, prompt: int, sample: int) -> int:
-    """A 64-bit key for one completion, from the request's seed and its place in the call."""
+def row_key(seed: int, prompt: int, place: int) -> int:
+    """A 64-bit key for one completion, from its seed, its prompt's index and its place there."""
     key = np.array([seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
-    for part in (prompt, sample):
+    for part in (prompt, place):
         with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is what is meant
             key = _mix(key + np.array([part + 1], dtype=np.uint64) * _STEP)
     return int(key[0])
@@ -68,7 +68,10 @@ def draw(
     if len(sampled):
         rows = sampled.cpu().numpy()
         uniform = torch.from_numpy(uniforms(settings.keys_R[rows], step_R[rows])).to(logits_RV.device)
-        scaled = logits_RV[sampled] / settings.temperature_R[sampled, None]
+        scaled = logits_RV[sampled]
+        # Less the maximum first: a tiny temperature then gives 0 and -inf, not inf.
+        scaled -= scaled.amax(dim=-1, keepdim=True)
+        scaled /= settings.temperature_R[sampled, None]
         tokens_R[sampled] = _inverse_cdf(
             _truncated(scaled, settings.top_p_R[sampled], settings.top_k_R[sampled]), uniform
         )
@@ -91,10 +94,11 @@ def _inverse_cdf(logits_RV: torch.Tensor, uniform_R: torch.Tensor) -> torch.Tens
     # The comparison is strict, so a block or token of probability 0 is never chosen.
     which = (ends > target).to(torch.int8).argmax(dim=-1)
     before = torch.where(which > 0, ends.gather(1, (which - 1).clamp(min=0)[:, None]).squeeze(1), 0.0)
-    inside = padded[torch.arange(rows, device=padded.device), which].double().cumsum(dim=-1) + before[:, None]
+    chosen = padded[torch.arange(rows, device=padded.device), which]  # [R, block]
+    inside = chosen.double().cumsum(dim=-1) + before[:, None]
     exceeds = inside > target
     # Rounding between the two sums may leave no token above the target: then the block's last possible one.
-    last = block - 1 - (padded[torch.arange(rows), which].flip(-1) > 0).to(torch.int8).argmax(dim=-1)
+    last = block - 1 - (chosen.flip(-1) > 0).to(torch.int8).argmax(dim=-1)
     place = torch.where(exceeds.any(dim=-1), exceeds.to(torch.int8).argmax(dim=-1), last)
     return which * block + place
 
@@ -109,5 +113,7 @@ def _truncated(logits_RV: torch.Tensor, top_p_R: torch.Tensor, top_k_R: torch.Te
     ordered = ordered.masked_fill(rank >= limit, float("-inf"))
     mass = torch.softmax(ordered, dim=-1).cumsum(dim=-1)
     before = torch.cat([torch.zeros_like(mass[:, :1]), mass[:, :-1]], dim=1)
-    ordered = ordered.masked_fill((before >= top_p_R[:, None]) & (rank > 0), float("-inf"))
+    # The sum may round to 1 before the last token; a row with top-p 1 (beside one with less) keeps all.
+    outside = (before >= top_p_R[:, None]) & (top_p_R < 1)[:, None] & (rank > 0)
+    ordered = ordered.masked_fill(outside, float("-inf"))
     return torch.empty_like(logits_RV).scatter_(1, order, ordered)

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import struct
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from candor.core.errors import CandorError
@@ -98,32 +100,62 @@ def _dequantised(file: Path) -> Path:
     target = cache_folder() / "models" / f"{file.stem}-{key}"
     if (target / "config.json").is_file():
         return target
+    model, tokenizer = _read_gguf(file)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".dequantising-") as temporary:
             staging = Path(temporary) / "model"
-            with _quiet():
-                model = AutoModelForCausalLM.from_pretrained(
-                    file.parent,
-                    gguf_file=file.name,
-                    dtype=torch.bfloat16,
-                    quantization_config=transformers.GgufConfig(dequantize=True),
-                )
-                tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-                save_checkpoint(model, tokenizer, staging)
-            if target.exists():  # a half-made folder of an older version
-                shutil.rmtree(target)
-            staging.replace(target)
-    except (ValueError, KeyError, RuntimeError) as error:
+            save_checkpoint(model, tokenizer, staging)
+            _publish(staging, target)
+    except (OSError, SafetensorError) as error:
         raise CandorError(
-            f"{file}: transformers can't convert this GGUF file ({error})",
-            fix="use the model's safetensors checkpoint instead",
+            f"{file}: can't keep its converted copy in {target.parent} ({_first_line(error)})",
+            fix="free some space there, or set CANDOR_CACHE to a folder you may write to",
         ) from error
     return target
 
 
+def _read_gguf(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    try:
+        with _quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                file.parent,
+                gguf_file=file.name,
+                dtype=torch.bfloat16,
+                quantization_config=transformers.GgufConfig(dequantize=True),
+            )
+            return model, AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    # The reader checks little: a file that is cut short fails wherever its bytes end.
+    except (OSError, ValueError, LookupError, RuntimeError, struct.error) as error:
+        raise CandorError(
+            f"{file}: transformers can't convert this GGUF file ({_first_line(error)})",
+            fix="copy or download it again if it may be damaged, or use the model's safetensors checkpoint",
+        ) from error
+
+
+def _publish(staging: Path, target: Path) -> None:
+    """Give a finished folder its name, unless another process has done so meanwhile.
+
+    A rename never replaces a folder with files in it, so of several processes that convert the same file
+    the first one's folder stays, and nobody's is taken away while it is read.
+    """
+    try:
+        staging.rename(target)
+    except OSError:
+        if (target / "config.json").is_file():
+            return
+        if not target.is_dir():
+            raise
+        shutil.rmtree(target)  # not one of ours: they appear whole
+        staging.rename(target)
+
+
 def load_tokenizer(spec: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """Load a model's tokenizer; it always has a pad token afterwards (the end token where none was set)."""
+    """Load a model's tokenizer; the end token becomes its pad token where none is set.
+
+    Raises:
+        CandorError: there is none by that name, or it can't be read.
+    """
     with _loading(spec), _quiet():
         tokenizer = AutoTokenizer.from_pretrained(resolve(spec), trust_remote_code=trust_remote_code)
     if tokenizer.pad_token_id is None:
@@ -145,7 +177,13 @@ def load_model(
         dtype: `bfloat16`, `float32` or `float16`.
         device: a torch device; the GPU when there is one.
         trust_remote_code: run code that comes with the checkpoint. Off unless the user asks for it.
+
+    Raises:
+        CandorError: there is none by that name, it can't be read, its weights are not safetensors, or it is
+            no causal language model.
     """
+    if dtype not in DTYPES:
+        raise CandorError(f"{dtype}: not an arithmetic type", fix=f"choose one of {', '.join(DTYPES)}")
     device = device or default_device()
     with _loading(spec), _quiet():
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -184,24 +222,35 @@ def _loading(spec: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise CandorError(
-            f"{spec}: can't load this model ({str(error).splitlines()[0]})",
+            f"{spec}: can't load this model ({_first_line(error)})",
             fix="check the name; without a network, use a local folder, a .gguf file or smollm2. "
             "Checkpoints must be safetensors (pickled weights are refused)",
         ) from error
+    except SafetensorError as error:
+        raise CandorError(
+            f"{spec}: the weights can't be read ({_first_line(error)})",
+            fix="copy or download the checkpoint again: a file is cut short or damaged",
+        ) from error
     except ValueError as error:
         raise CandorError(
-            f"{spec}: transformers does not support this model ({str(error).splitlines()[0]})",
+            f"{spec}: transformers does not support this model ({_first_line(error)})",
             fix="use a causal language model; one with its own code needs model.trust_remote_code",
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence transformers' progress bars and notices: the caller shows progress of its own."""
-    before = transformers.logging.get_verbosity()
+    before, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers.logging.set_verbosity(before)
+        if bars:
+            transformers.logging.enable_progress_bar()
