@@ -51,7 +51,7 @@ def candor(
             app_module.main()
         code = stop.value.code
         del stop
-        gc.collect()  # a process would end here and free the run's lock with it
+        gc.collect(1)  # a process would end here and free the run's lock with it
         return Result(code, *capsys.readouterr())
 
     return call
