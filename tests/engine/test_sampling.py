@@ -135,15 +135,15 @@ def test_a_tiny_temperature_is_greedy_too() -> None:
 
 
 def test_a_row_with_top_p_one_keeps_its_whole_vocabulary_beside_a_truncated_row() -> None:
-    """The sorted cumulative sum of 50,000 float32 numbers reaches 1 before its end."""
-    vocabulary = 50_000
-    logits = torch.linspace(1.0, 0.0, vocabulary)
+    """The sorted cumulative sum of these float32 probabilities reaches 1 well before its end."""
+    logits = random_logits(50_000, scale=5.0).sort(descending=True).values
+    assert (torch.softmax(logits, dim=-1).cumsum(dim=-1) >= 1).sum() > 1000
     candidates = np.arange(1 << 22, dtype=np.uint64)
     highest = candidates[np.argsort(uniforms(candidates, np.zeros(1 << 22)))[-20:]]
-    alone = tokens_of(logits, row_settings(highest))
+    alone = row_settings(highest)
     beside = row_settings(highest)
     beside.top_p_R[0] = 0.5
-    assert tokens_of(logits, beside)[1:].tolist() == alone[1:].tolist()
+    assert tokens_of(logits, beside)[1:].tolist() == tokens_of(logits, alone)[1:].tolist()
 
 
 def test_a_token_of_probability_zero_is_never_drawn() -> None:
