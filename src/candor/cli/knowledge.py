@@ -169,7 +169,6 @@ def _start(
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
-    from candor.knowledge.pipeline import KnowledgeRun, check_inputs  # noqa: PLC0415
     from candor.knowledge.recipe import KnowledgeRecipe  # noqa: PLC0415
 
     options: dict[str, Any] = {
@@ -182,6 +181,9 @@ def _start(
         "budget_minutes": budget_minutes,
     }
     settings = read_recipe(KnowledgeRecipe, recipe, overrides or (), options)
+    # The stages bring PyTorch with them: a misspelled setting is told before that takes its seconds.
+    from candor.knowledge.pipeline import KnowledgeRun, check_inputs  # noqa: PLC0415
+
     check_inputs(settings)  # before the folder is made: a typing error should leave nothing behind
     return KnowledgeRun(Run.start(out, settings), Reporter("json" if as_json else "auto"))
 
@@ -198,11 +200,12 @@ def _begin(job: KnowledgeRun) -> None:
 def _continue(out: Path, stage: str, redo: bool, overrides: list[str] | None, as_json: bool) -> KnowledgeRun:
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
-    from candor.knowledge.pipeline import KnowledgeRun, change_settings, forget_from  # noqa: PLC0415
     from candor.knowledge.recipe import KnowledgeRecipe  # noqa: PLC0415
 
     run = Run.open(out, KnowledgeRecipe)
     run.lock()
+    from candor.knowledge.pipeline import KnowledgeRun, change_settings, forget_from  # noqa: PLC0415
+
     if redo:
         forget_from(run, stage)
     if overrides:
