@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 import os
 import shutil
 import struct
+import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +118,10 @@ def _dequantised(file: Path) -> Path:
 
 
 def _read_gguf(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    # transformers' bar of this slow step can't be switched off; it is welcome on a terminal, and only there.
+    bar = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
     try:
-        with _quiet():
+        with _quiet(), bar:
             model = AutoModelForCausalLM.from_pretrained(
                 file.parent,
                 gguf_file=file.name,
