@@ -10,7 +10,9 @@ a second run refuses to mix with a different recipe.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
+import gc
 import importlib.metadata
 import json
 import os
@@ -292,6 +294,13 @@ def peak_memory() -> int:
     """Largest resident set of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def return_freed_memory() -> None:
+    """Give memory that was freed back to the system; glibc keeps it otherwise, and stages add up."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -66,6 +67,17 @@ def build_examples(
             conversation(ask(question.question, asking), text, row.id, "answer" if answers else "refuse")
         )
     return rows
+
+
+def balanced(rows: Sequence[dict[str, Any]], most: float = 8.0) -> list[dict[str, Any]]:
+    """The rows with a `weight`: answers to keep count as much in all as refusals do.
+
+    Most questions are beyond a small model; unweighted, tuning would learn to refuse everything first and
+    the difference later. What is left of the balance is set afterwards, on the validation split (`blend`).
+    """
+    count = Counter(row["label"] for row in rows)
+    weight = min(most, max(1.0, count["refuse"] / max(1, count["answer"])))
+    return [{**row, "weight": round(weight, 4) if row["label"] == "answer" else 1.0} for row in rows]
 
 
 def own_answer(question: Question, row: ProbeRow) -> str | None:

@@ -20,7 +20,7 @@ from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from candor.core.progress import Reporter
 from candor.core.recipe import differences, read_recipe, to_toml
-from candor.core.run import Run
+from candor.core.run import Run, return_freed_memory
 from candor.data.invented import invented_questions
 from candor.data.types import Question
 from candor.engine.local import LocalEngine
@@ -29,7 +29,7 @@ from candor.engine.protocol import Engine
 from candor.engine.remote import RemoteEngine
 from candor.knowledge import measure, sources
 from candor.knowledge.boundary import draw_boundary
-from candor.knowledge.build import build_examples, conversation, refusal_for
+from candor.knowledge.build import balanced, build_examples, conversation, refusal_for
 from candor.knowledge.probe import ask, layers_of, probe_questions, read_probe
 from candor.knowledge.questions import SHARD as QUESTION_SHARD
 from candor.knowledge.questions import (
@@ -81,6 +81,9 @@ class KnowledgeRun:
             self.run.need(before, f"`candor knowledge {before} --out {self.run.folder}`")
         with self.run.stage(stage):
             getattr(self, stage)()
+        if stage == "evaluate":  # its own time is known only now
+            file = self.run.path("metrics.json")
+            write_json(file, {**read_json(file), **cost_of(self.run)})
 
     # --- engines ------------------------------------------------------------------------------------
 
@@ -120,6 +123,7 @@ class KnowledgeRun:
     def release(self) -> None:
         """Let go of the model under test, so that two models are never held at once without need."""
         self._engine = None
+        return_freed_memory()
 
     def load_tuned(self) -> LocalEngine:
         """The tuned model, from the run's checkpoint."""
@@ -250,6 +254,7 @@ class KnowledgeRun:
                     for q in invented_questions(recipe.build.invented, recipe.seed, split="train")
                 ]
                 examples += rehearsal_rows(self.engine, recipe.build.rehearsal)
+            examples = balanced(examples)
             write_jsonl(self.run.path("idk", f"{split}.jsonl"), examples)
             labels = Counter(row["label"] for row in examples)
             self.reporter.say(f"{split}: " + ", ".join(f"{n} {label}" for label, n in sorted(labels.items())))
@@ -310,6 +315,13 @@ def check_inputs(recipe: KnowledgeRecipe) -> None:
     """
     template = sources.template_text(recipe.model.template)
     resolve(recipe.model.name)
+    if recipe.engine.engine != "local" and not recipe.engine.engine.startswith(("http://", "https://")):
+        raise InputError(
+            f"'{recipe.engine.engine}' is not an engine",
+            field="engine.engine",
+            fix="use `local`, or the URL of an OpenAI-compatible server; for vLLM: `vllm serve MODEL`, then "
+            "--engine http://127.0.0.1:8000/v1",
+        )
     if recipe.engine.engine == "local" and template is None:
         tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
         if not tokenizer.chat_template:
@@ -351,6 +363,15 @@ def change_settings(run: Run[KnowledgeRecipe], overrides: Sequence[str], stage: 
     run.event("settings changed", changed=changed)
     run.recipe = recipe
     return run
+
+
+def cost_of(run: Run[KnowledgeRecipe]) -> dict[str, Any]:
+    """Seconds by stage, and the largest memory that any of them had."""
+    stages = run.manifest.get("stages", {})
+    return {
+        "timings": {name: stage["seconds"] for name, stage in stages.items()},
+        "peak_memory_bytes": max(stage["peak_memory_bytes"] for stage in stages.values()),
+    }
 
 
 def _seconds(budget_minutes: float | None, share: float) -> float:

@@ -16,7 +16,8 @@ from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.records import Answer
 
 # All refusals begin with this word; its probability as the first token is the score (see build.REFUSALS).
-FIRST_WORD = REFUSALS[0].split("'")[0]
+FIRST_WORD = "I"
+assert all(wording.startswith(("I ", "I'")) for wording in REFUSALS)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from candor.core.files import read_json
-from candor.core.run import peak_memory
 from candor.core.statistics import proportion
 from candor.data.types import Question
 from candor.knowledge import evidence
@@ -73,8 +72,6 @@ def metrics_of(job: KnowledgeRun, measured: Measured) -> dict[str, Any]:
         "curves": {"risk_coverage": evidence.curves(scores, before.correct)},
         "judge": _judge(),
         "tuning": read_json(run.path("tune.json")),
-        "timings": {name: stage["seconds"] for name, stage in run.manifest.get("stages", {}).items()},
-        "peak_memory_bytes": peak_memory(),
         "commands": _commands(job),
     }
     if measured.ability_before and measured.ability_after:

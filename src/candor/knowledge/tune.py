@@ -44,7 +44,8 @@ def rehearsal_rows(engine: Engine, count: int, *, max_tokens: int = 60) -> list[
 def read_examples(path: Path, tokenizer: Any) -> list[Example]:
     """Tokenised training rows of a `messages` file."""
     conversations = [
-        Conversation.model_validate({"messages": row["messages"]}) for _, row in read_json_lines(path)
+        Conversation.model_validate({"messages": row["messages"], "weight": row.get("weight", 1.0)})
+        for _, row in read_json_lines(path)
     ]
     return encode_all(conversations, tokenizer, max_tokens=_LONGEST_EXAMPLE)[0]
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
-from candor.knowledge.judge import dates, measured, named, quantity, symbols
+from candor.knowledge.judge import dates, directions, measured, named, quantity, symbols
 from candor.knowledge.judge.claims import answering_text
 from candor.knowledge.judge.refusal import commits, split_refusal
 from candor.knowledge.judge.text import (
@@ -162,7 +162,7 @@ def _matches(question: str, answers: Sequence[str], text: str) -> bool:
     polarity = {_POLARITY.get(fold(a).strip(" .")) for a in answers}
     if None not in polarity:
         return _polarity(question, text) in polarity
-    claim = answering_text(question, text)
+    claim = answering_text(question, directions.inside(answers, text))
     if not words(claim):
         return False
     return any(_matches_one(question, answers, answer, claim) for answer in answers)
@@ -195,7 +195,7 @@ def _matches_one(question: str, answers: Sequence[str], answer: str, claim: str)
     if symbols.is_symbol(answer, question):
         found = symbols.symbols_in(claim, len(answer))
         return bool(found) and found[0] == answer and not _symbol_rival(answers, found, claim)
-    return named.name_given(question, answers, answer, claim)
+    return named.name_given(question, answers, answer, directions.whole_place(answer, claim))
 
 
 def _symbol_rival(answers: Sequence[str], found: list[str], claim: str) -> bool:
