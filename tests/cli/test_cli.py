@@ -310,6 +310,7 @@ def test_questions_that_cannot_be_used_are_told_and_no_run_is_left_behind(
     [
         (("--model", "nothing"), ("nothing: no model by that name",)),
         (("--model", "."), ("no config.json",)),
+        (("--model", "nobody/nothing-of-this-name"), ("nobody/nothing-of-this-name: can't load",)),
         (("--template", "none.jinja"), ("none.jinja: no such chat template file", "plain")),
         (("--set", "probe.sampels=3"), ("did you mean 'probe.samples'?",)),
         (("--set", "split.test=.9"), ("leave nothing to train on",)),
@@ -348,6 +349,14 @@ def test_base_model_without_chat_template_is_offered_the_choice(
     assert not Path("out").exists()
 
 
+def test_base_model_is_told_before_given_questions_make_a_folder(
+    candor: Callable[..., Result], base_model: Path, questions: Path
+) -> None:
+    words = ("knowledge", "run", "--model", base_model, "--questions", questions, "--out", "out")
+    assert_clean(candor(*words), "has no chat template", "--template plain", "--template FILE")
+    assert not Path("out").exists()
+
+
 def test_template_plain_or_a_file_makes_a_base_model_usable(
     candor: Callable[..., Result], base_model: Path, questions: Path
 ) -> None:
@@ -369,6 +378,15 @@ def test_folder_of_another_recipe_is_refused_by_the_setting_and_kept(
     assert Path("out/recipe.toml").read_bytes() == before
     assert Path("out/questions.jsonl").is_file()
     assert candor(*words).err == "questions: done before\n"
+
+
+def test_run_inside_its_own_documents_is_refused(candor: Callable[..., Result], chat_model: Path) -> None:
+    Path("docs").mkdir()
+    Path("docs/a.txt").write_text("The bridge was opened in 1932 by Ada Smith.")
+    for folder, out in (("docs", "docs/out"), (".", "out")):
+        result = candor("knowledge", "run", "--model", chat_model, "--documents", folder, "--out", out)
+        assert_clean(result, f"{out}: lies inside the folder of documents", "--out elsewhere")
+        assert not Path(out).exists()
 
 
 def test_folder_with_other_things_or_a_file_as_out_is_refused(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from candor.cli.options import Json, Out, RecipeFile, Set
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, InputError
 
 if TYPE_CHECKING:
     from candor.knowledge.pipeline import KnowledgeRun
@@ -181,6 +181,13 @@ def _start(
         "budget_minutes": budget_minutes,
     }
     settings = read_recipe(KnowledgeRecipe, recipe, overrides or (), options)
+    source = settings.data.documents  # may come from a recipe
+    if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            "lies inside the folder of documents, so the run would read its own files as documents",
+            path=out,
+            fix="name an --out elsewhere, or put the documents into a folder of their own",
+        )
     # The stages bring PyTorch with them: a misspelled setting is told before that takes its seconds.
     from candor.knowledge.pipeline import KnowledgeRun, check_inputs  # noqa: PLC0415
 
