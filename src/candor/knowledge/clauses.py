@@ -16,9 +16,9 @@ from candor.data.chunks import sentence_spans
 from candor.knowledge.spans import Span, names
 from candor.knowledge.words import (
     ACTS,
-    PERSON_NOUN,
     AUXILIARIES,
     CLASS_NOUNS,
+    PERSON_NOUN,
     PRESENT,
     base_form,
     is_participle,
@@ -30,13 +30,13 @@ from candor.knowledge.words import (
 _COMMA = "\ue001"  # stands for the comma in "1,000"
 _GAP = "\ue000"  # stands for the answer while a sentence is being turned
 _LEADING = re.compile(
-    r"^(?:However|Also|For instance|For example|In addition|In particular|In fact|In turn|Additionally|Moreover"
-    r"|Furthermore|Thus|Therefore|Meanwhile|Nevertheless|Nonetheless|Similarly|Consequently|As a result|Then|Later"
+    r"^(?:However|Also|For instance|For example|In addition|In particular|In fact|In turn|Additionally|Moreover"  # noqa: E501
+    r"|Furthermore|Thus|Therefore|Meanwhile|Nevertheless|Nonetheless|Similarly|Consequently|As a result|Then|Later"  # noqa: E501
     r"|Instead|Indeed|Finally|Initially|Eventually|Subsequently|Generally|Historically|Typically|Overall|Specifically"
     r"|And|But|Yet|So|Hence|Somewhat earlier|\w+ly(?=,)|According to [^,]*),? "
 )
 _ADJUNCT = re.compile(
-    r"^((?:In|On|At|By|From|During|After|Before|Since|Under|Following|As of|Between|Within|Throughout|For|Until"
+    r"^((?:In|On|At|By|From|During|After|Before|Since|Under|Following|As of|Between|Within|Throughout|For|Until"  # noqa: E501
     r"|Despite|Around|About|Near|To|With|Of) [^,]{1,60}), (?=\S)"
 )
 _BARE_YEAR = re.compile(rf"^(In (?:{_GAP}|\d{{4}}(?:[–-]\d{{2,4}})?|[A-Z]\w+ \d{{4}})) (?=the |[A-Z]|a )")
@@ -44,17 +44,17 @@ _SUBORDINATE = re.compile(
     r"^(?:While|When|Although|Though|If|Because|As|Since|Unlike|Where|Whereas)\b[^,]*, "
 )
 _TAIL = re.compile(
-    r"(?:;|:| [–—-] |—|, (?:which|who|whose|whom|where|when|while|but|and|or|with|as|although|though|so|making|because|since"
-    r"|including|such as|especially|particularly|for example|for instance|followed|until|after|before|whereas|thus|due to"
+    r"(?:;|:| [–—-] |—|, (?:which|who|whose|whom|where|when|while|but|and|or|with|as|although|though|so|making|because|since"  # noqa: E501
+    r"|including|such as|especially|particularly|for example|for instance|followed|until|after|before|whereas|thus|due to"  # noqa: E501
     r"|in which|of which|not|rather than|despite|following|depending|owing|[a-z]+ing|[a-z]+ed)\b"
     r"|, (?:a|an|the|one|both) [a-z][^,]*$"
     r"| (?:although|whereas|while|even though|but)\b|(?<=\ue000) (?:which|who|that)\b"
-    r"| and (?=(?:(?:a|an|the) (?:\w+ ){1,3})?(?:was|were|is|are|had|has|have|will|would|did|then|later|it|he|she|they|therefore)\b)).*$"
+    r"| and (?=(?:(?:a|an|the) (?:\w+ ){1,3})?(?:was|were|is|are|had|has|have|will|would|did|then|later|it|he|she|they|therefore)\b)).*$"  # noqa: E501
 )
 _ASIDE = re.compile(
-    r", (?:who|which|whose|where|when|a|an|the|also|or|including|then|now|formerly|later|however|for example|[a-z]+ed)\b[^,]{0,80},"
+    r", (?:who|which|whose|where|when|a|an|the|also|or|including|then|now|formerly|later|however|for example|[a-z]+ed)\b[^,]{0,80},"  # noqa: E501
 )
-_PREPOSITIONS = "in|on|at|by|from|to|into|with|for|of|since|until|during|near|under|after|before|between|as|through|within|against|over|above|below|around|about|along|across"
+_PREPOSITIONS = "in|on|at|by|from|to|into|with|for|of|since|until|during|near|under|after|before|between|as|through|within|against|over|above|below|around|about|along|across"  # noqa: E501
 _STOP_NOUN = re.compile(
     rf"^(?:{_PREPOSITIONS}|and|or|but|that|which|who|is|are|was|were|have|has|had|can|will|would|than|the|a|an|per)$"
 )
@@ -159,7 +159,7 @@ def _scoped(question: str, context: _Context) -> str:
         name for name in inside if any(word[:1].isupper() and word not in _GENERIC for word in name.split())
     ]
     if any(
-        " " in name or len(name) > 2 and not name.islower() and any(c.isupper() for c in name[1:])
+        " " in name or (len(name) > 2 and not name.islower() and any(c.isupper() for c in name[1:]))
         for name in inside
     ):
         return question
@@ -173,6 +173,8 @@ def _scoped(question: str, context: _Context) -> str:
         head in CLASS_NOUNS and head not in ("university", "college", "school")
     )
     article = "the " if " " in topic and (event or named) else ""
+    if re.fullmatch(r"what (?:is|was|are|were) the (?:[a-z-]+ ?){1,3}", question.strip()):
+        return f"{question.strip()} of {article}{topic}"
     return f"concerning {article}{topic}, {question}"
 
 
@@ -188,8 +190,6 @@ _GENERIC = frozenset(
         "Commission",
         "Government",
         "Party",
-    ]
-    + [
         "Committee",
         "Members",
         "Treaty",
@@ -200,8 +200,6 @@ _GENERIC = frozenset(
         "Officer",
         "College",
         "Class",
-    ]
-    + [
         "Minister",
         "First",
         "Prime",
@@ -218,7 +216,7 @@ _GENERIC = frozenset(
 _EVENTS = ("crisis", "war", "dynasty", "empire", "death", "union")
 
 
-def subject_spans(text: str, title: str = "") -> list[Span]:
+def subject_spans(text: str, title: str = "") -> list[Span]:  # noqa: PLR0912
     """Common-noun subjects of the passage's sentences, as spans of kind "term".
 
     Passages without names ("Metamorphic rocks form when …") still say things about something.
@@ -258,7 +256,7 @@ def subject_spans(text: str, title: str = "") -> list[Span]:
         ):
             continue
         if re.search(
-            r"\b(?:once|if|when|what|that|which|because|oldest|largest|latter|former|following|first|second)\b",
+            r"\b(?:[Oo]nce|[Ii]f|[Ww]hen|what|[Tt]hat|which|because|oldest|largest|latter|former|following|first|second)\b",
             subject,
         ):
             continue
@@ -290,7 +288,7 @@ def object_spans(text: str, title: str = "") -> list[Span]:
         if parts is None or parts[1] in AUXILIARIES or _PRONOUN.search(parts[0]):
             continue
         match = re.match(
-            rf"(?:(?:the|an?) )?((?:[\w’'-]+ ){{0,3}}?[\w’'-]+)(?=[.,]|$| (?:{_PREPOSITIONS}|and|that|which|who)\b)",
+            rf"(?:(?:the|an?) )?((?:[\w’'-]+ ){{0,3}}?[\w’'-]+)(?=[.,]|$| (?:{_PREPOSITIONS}|and|that|which|who)\b)",  # noqa: E501
             parts[2],
         )
         if match is None or parts[2][match.end() :].startswith(" of"):
@@ -331,10 +329,11 @@ def _resolve(sentence: str, before: str, title: str) -> str:
     ):
         return sentence
     sentence = re.sub(r"^It(?= )", topic, sentence)
-    return re.sub(r"^Its (?=[a-z])", topic + "'s ", sentence)
+    owner = topic + ("'" if topic.endswith("s") else "'s")
+    return re.sub(r"(?:^|(?<=, )|(?<= ))[Ii]ts (?=[a-z])", lambda _: f"{owner} ", sentence)
 
 
-def _main_clause(sentence: str) -> tuple[str, str] | None:
+def _main_clause(sentence: str) -> tuple[str, str] | None:  # noqa: PLR0911, PLR0912
     """(leading adjunct or "", the clause around the answer), without asides; None where there is none."""
     sentence = re.sub(r"\[[^\]]*\]", "", sentence)
     sentence = re.sub(r" ?\([^()]*\)", "", sentence)
@@ -344,7 +343,7 @@ def _main_clause(sentence: str) -> tuple[str, str] | None:
     if _GAP not in sentence or re.search(r"[?()\[\]]", sentence):
         return None
     parts = re.split(
-        r"; (?:however, |and |but )?|: |, (?:and|but|while|whereas|although|so) (?=[\w’'\ue000 -]{1,60}? (?:was|were|is|are|had|has|\w+ed)\b)",
+        r"; (?:however, |and |but )?|: |, (?:and|but|while|whereas|although|so) (?=[\w’'\ue000 -]{1,60}? (?:was|were|is|are|had|has|\w+ed)\b)",  # noqa: E501
         sentence,
     )
     index = next(i for i, part in enumerate(parts) if _GAP in part)
@@ -356,7 +355,7 @@ def _main_clause(sentence: str) -> tuple[str, str] | None:
         adjunct, sentence = match.group(1), sentence[match.end() :]
         if len(adjunct.split()) > 6 and _GAP not in adjunct:
             adjunct = ""
-    if match := re.match(rf"([^,]+), ((?:\w+ly )?\w+) ([^,]*{_GAP}[^,]*)(?:,|$)", sentence):
+    if match := re.match(rf"([^,]+), ((?:\w+ly )?\w+) ([^,]*{_GAP}[^,]*)(?:,|$)", sentence):  # noqa: SIM102
         # "The bridge, completed in 1932, carries …": the aside is a clause of its own.
         if (
             is_participle(match.group(2))
@@ -364,7 +363,7 @@ def _main_clause(sentence: str) -> tuple[str, str] | None:
             and _split(match.group(1) + " .") is None
             and len(match.group(1).split()) < 7
         ):
-            return "", f"{match.group(1)} was {match.group(2)} {match.group(3)}"
+            return "", f"{match.group(1)} {_was(match.group(1))} {match.group(2)} {match.group(3)}"
     if match := re.search(rf"((?:the )?[A-ZÀ-Þ][\w’'. -]*?), (?:which|who) ([^,]*{_GAP}[^,]*)", sentence):
         antecedent = _last_name(sentence[: match.end(1)])
         if antecedent:
@@ -383,8 +382,13 @@ def _main_clause(sentence: str) -> tuple[str, str] | None:
             return None
     elif re.search(r",(?! [A-Z\ue000])", sentence) or sentence.count(",") > 1:
         return None
+    if (inner := re.search(r"\b(?:that|because) (.*)$", sentence)) is not None and not any(
+        word in AUXILIARIES or is_past(word) or word in PRESENT or word in _BASE
+        for word in inner.group(1).split()
+    ):
+        return None  # cut in the middle of "argues that …, with its …, cannot"
     if re.search(
-        r"\bthat (?:because|if|when|in|where|although|despite)\b|, [A-Z][^,]* (?:lies|is|was|are|were|has|had)\b",
+        r"\bthat (?:because|if|when|in|where|although|despite)\b|, [A-Z][^,]* (?:lies|is|was|are|were|has|had)\b",  # noqa: E501
         sentence,
     ):
         return None
@@ -399,6 +403,11 @@ def _last_name(text: str) -> str:
         if end == len(text):
             return ("the " if text[:start].lower().endswith("the ") else "") + text[start:end]
     return ""
+
+
+def _was(subject: str) -> str:
+    last = subject.rsplit(maxsplit=1)[-1]
+    return "were" if last.endswith("s") and last[0].islower() and not last.endswith("ss") else "was"
 
 
 def _without_aside(sentence: str) -> str:
@@ -423,7 +432,7 @@ def _cut(pattern: re.Pattern[str], sentence: str, by: str) -> str:
     return (sentence[: match.start()] + by + sentence[match.end() :]).replace("  ", " ").strip()
 
 
-def _split(clause: str) -> tuple[str, str, str] | None:
+def _split(clause: str) -> tuple[str, str, str] | None:  # noqa: PLR0912
     """(subject, verb, rest) of a clause by its first finite verb; None where that is doubtful."""
     words = clause.split(" ")
     for index, word in enumerate(words[:14]):
@@ -470,7 +479,7 @@ def _split(clause: str) -> tuple[str, str, str] | None:
                 continue
         if finite:
             subject = re.sub(
-                r" (?:also|now|often|then|later|still|already|soon|first|once|nonetheless|nevertheless|therefore|thus|however|in particular|typically|\w+ly)$",
+                r" (?:also|now|often|then|later|still|already|soon|first|once|nonetheless|nevertheless|therefore|thus|however|in particular|typically|[a-z]+ly)$",  # noqa: E501
                 "",
                 " ".join(words[:index]),
             )
@@ -512,14 +521,14 @@ def _subject_is_clear(subject: str) -> bool:
         return False
     if re.match(rf"(?:{_PREPOSITIONS}|not|even|only|another|other) ", subject, re.I):
         return False
-    if re.match(r"(?!Italy|Sicily|July|Assembly|Family)\w+ly\b", subject) or re.search(
+    if re.match(r"(?!Italy|Sicily|July|Assembly|Family)\w+ly\b", subject) or re.search(  # noqa: SIM103
         r"\b(?:what|oldest|the other)$|\bwhat\b", subject
     ):
         return False
     return True  # whether it says which one is for `question_form` to judge
 
 
-def _lower(subject: str, text: str) -> str:
+def _lower(subject: str, verb: str, text: str, title: str) -> str:  # noqa: PLR0911
     """The subject without its sentence capital, unless the word is a name."""
     first = subject.split(" ", maxsplit=1)[0]
     if first in (
@@ -543,10 +552,15 @@ def _lower(subject: str, text: str) -> str:
         "Three",
     ):
         return first.lower() + subject[len(first) :]
+    if re.match(r"[A-Z][a-z]+ed [a-z]", subject):
+        return first.lower() + subject[len(first) :]
     if "'" in first or "’" in first:
         return subject
+    if first in title.split():
+        return subject
     plural = (
-        first.endswith("s")
+        (verb in ("are", "were", "have") or verb in _BASE)
+        and first.endswith("s")
         and len(first) > 4
         and not first.endswith("ss")
         and not looks_like_place(first, text)
@@ -567,7 +581,7 @@ def _lower(subject: str, text: str) -> str:
     return subject
 
 
-def _inverted(subject: str, verb: str, rest: str) -> tuple[str, str] | None:
+def _inverted(subject: str, verb: str, rest: str) -> tuple[str, str] | None:  # noqa: PLR0911
     """("aux subject", "verb rest") of the clause as a question would have it."""
     first = re.sub(r"^(?:not|also|since|now|long|\w+ly) ", "", rest).split(" ")[0]
     if verb in ("has", "have", "had") and not is_participle(first):
@@ -578,7 +592,7 @@ def _inverted(subject: str, verb: str, rest: str) -> tuple[str, str] | None:
         return None  # what might be has no one answer
     if verb in AUXILIARIES:
         return f"{verb} {subject}", rest
-    if joined := re.search(r"(?:^| )and (?:\w+ly )?(\w+)", rest):
+    if joined := re.search(r"(?:^| )and (?:\w+ly )?(\w+)", rest):  # noqa: SIM102
         if is_past(joined.group(1)) or joined.group(1) in PRESENT:
             rest = rest[
                 : joined.start()
@@ -633,7 +647,11 @@ def _kind_of_name(context: _Context) -> str:
 def _name_word(context: _Context) -> str | None:
     """Who, what or which <class> for a name; None for a place, which each rule asks for in its own way."""
     name = context.span.text
-    for head in (name.split()[-1].lower(), re.split(r" (?:of|for|in) ", name)[0].split()[-1].lower()):
+    parts = re.split(r" (?:of|for|in) ", name)
+    heads = [name.split()[-1].lower()]
+    if len(parts) == 2 and (len(parts[1].split()) != 2 or parts[1].startswith("the ")):
+        heads.append(parts[0].split()[-1].lower())  # not of "University of Chicago Press"
+    for head in heads:
         if len(name.split()) > 1 and (
             head in CLASS_NOUNS or (head.endswith("s") and head[:-1] in CLASS_NOUNS)
         ):
@@ -649,13 +667,13 @@ def _adjunct_questions(adjunct: str, clause: str, context: _Context) -> list[For
     if match is None or parts is None or not _subject_is_clear(parts[0]):
         return []
     phrase = _where_or_when(match.group(1), context)
-    turned = _inverted(_lower(parts[0], text), parts[1], parts[2])
+    turned = _inverted(_lower(parts[0], parts[1], text, context.title), parts[1], parts[2])
     if phrase is None or turned is None:
         return []
     return [Form(f"{phrase} {turned[0]} {turned[1]}".strip(), f"{phrase} {turned[0]}", phrase)]
 
 
-def _where_or_when(preposition: str, context: _Context) -> str | None:
+def _where_or_when(preposition: str, context: _Context) -> str | None:  # noqa: PLR0911
     span = context.span
     if span.kind == "date":
         return _time_phrase(preposition, span.text)
@@ -685,14 +703,14 @@ def _where_or_when(preposition: str, context: _Context) -> str | None:
     return None
 
 
-def _clause_questions(clause: str, context: _Context) -> list[Form]:
+def _clause_questions(clause: str, context: _Context) -> list[Form]:  # noqa: PLR0911, PLR0912
     span, text = context.span, context.text
     if match := re.match(rf"((?:The|A|An|the|a|an) )?{_GAP} ", clause):
         return _subject_questions(clause[match.end() :], context)
     parts = _split(clause)
     if parts is None or _GAP in parts[0] or not _subject_is_clear(parts[0]):
         return []
-    subject, verb, rest = _lower(parts[0], text), parts[1], parts[2]
+    subject, verb, rest = _lower(parts[0], parts[1], text, context.title), parts[1], parts[2]
     forms: list[Form] = []
 
     def add(phrase: str | None, rest_without: str) -> None:
@@ -701,18 +719,19 @@ def _clause_questions(clause: str, context: _Context) -> list[Form]:
             forms.append(Form(f"{phrase} {turned[0]} {turned[1]}".strip(), f"{phrase} {turned[0]}", phrase))
 
     be = verb in ("is", "was", "are", "were")
-    if match := re.match(
-        rf"(?:an?|the) ((?:[\w-]+ ){{1,4}})of (?:about |around |over |approximately |only )?{_GAP}$", rest
-    ):
-        if verb in ("has", "have", "had"):
-            copula = "was" if verb == "had" else "is"
-            return [
-                Form(
-                    f"what {copula} the {match.group(1)}of {subject}",
-                    f"what {copula} the {match.group(1)}of",
-                    "what",
-                )
-            ]
+    if (
+        match := re.match(
+            rf"(?:an?|the) ((?:[\w-]+ ){{1,4}})of (?:about |around |over |approximately |only )?{_GAP}$", rest
+        )
+    ) and verb in ("has", "have", "had"):
+        copula = "was" if verb == "had" else "is"
+        return [
+            Form(
+                f"what {copula} the {match.group(1)}of {subject}",
+                f"what {copula} the {match.group(1)}of",
+                "what",
+            )
+        ]
     if be and re.match(rf"(?:the |about |around |approximately )?{_GAP}$", rest):
         word = _name_word(context) or "what" if span.kind == "name" else "what"
         return [Form(f"{word} {verb} {subject}", f"{word} {verb}", word)]
@@ -725,25 +744,33 @@ def _clause_questions(clause: str, context: _Context) -> list[Form]:
     complement = be and re.match(r"(?:an?|the|one|its) ", rest) is not None
     if complement and re.search(r"\b\w+ed\b", before_gap):
         return forms  # "was a network developed by Apple in 1985": the year is not that of "was"
-    if match := re.search(
-        rf"\b(called|known as|named|termed|referred to as|nicknamed) (?:the |an? )?{_GAP}", rest
+    if (
+        (
+            match := re.search(
+                rf"\b(called|known as|named|termed|referred to as|nicknamed) (?:the |an? )?{_GAP}", rest
+            )
+        )
+        and be
+        and match.start() <= 12
+        and re.match(rf"$| (?:{_PREPOSITIONS})\b", rest[match.end() :])
     ):
-        if be and match.start() <= 12 and re.match(rf"$| (?:{_PREPOSITIONS})\b", rest[match.end() :]):
-            add("what", rest[: match.start(1)] + match.group(1) + rest[match.end() :])
-            return forms
+        add("what", rest[: match.start(1)] + match.group(1) + rest[match.end() :])
+        return forms
     if span.kind == "count":
         if match := re.search(rf"{_GAP} (.+)$", rest):
             noun, after = _noun_phrase(match.group(1))
             before = rest[: match.start()].rstrip()
             before = re.sub(
-                r"\b(?:about|around|over|approximately|nearly|some|at least|the|only)$", "", before
+                r"\b(?:about|around|over|approximately|nearly|some|roughly|almost|at least|the|only)$",
+                "",
+                before,
             ).rstrip()
             if before.endswith(("'", "’", "'s", "’s", " every", " each", " per")):
                 return forms
             if (
                 noun
-                and not after.startswith(("of ", "and ", "or "))
-                and not re.search(rf"\b(?:{_PREPOSITIONS})$", before)
+                and not after.startswith(("of ", "and ", "or ", "after", "before", "later", "ago", "earlier"))
+                and (before.endswith("home to") or not re.search(rf"\b(?:{_PREPOSITIONS})$", before))
             ):
                 add(f"how many {noun}", f"{before} {after}")
         return forms
@@ -769,22 +796,28 @@ def _clause_questions(clause: str, context: _Context) -> list[Form]:
                 add("by whom" if word == "who" else f"by {word}", remaining)
             elif is_participle(remaining.strip().split(" ")[-1]):
                 add("what", remaining.rstrip() + " by")
+        elif (
+            (noun := re.fullmatch(r"an? ((?:[\w-]+ ){1,3})", before_gap[: match.start()]))
+            and be
+            and match.group(1) == "in"
+        ):
+            if _kind_of_name(context) == "place" and not rest[match.end() :]:
+                forms.append(Form(f"where {verb} the {noun.group(1)}{subject}", f"where {verb} the", "where"))
         elif len(before_gap.split()) <= 12:  # further on, the phrase seldom belongs to the verb
             add(_where_or_when(match.group(1), context), remaining)
         return forms
-    if match := re.match(rf"(?:the |a |an )?{_GAP}(?= (?:{_PREPOSITIONS})\b|$)", rest):
-        if (
-            span.kind in ("name", "term")
-            and not be
-            and not rest[match.end() :].startswith((" to ", " as "))
-            and verb not in ("can", "will", "would", "may", "could", "became", "remained")
-        ):
-            word = _name_word(context) if span.kind == "name" else "what"
-            add("whom" if word == "who" else word or "what", rest[match.end() :])
+    if (match := re.match(rf"(?:the |a |an )?{_GAP}(?= (?:{_PREPOSITIONS})\b|$)", rest)) and (
+        span.kind in ("name", "term")
+        and not be
+        and not rest[match.end() :].startswith((" to ", " as "))
+        and verb not in ("can", "will", "would", "may", "could", "became", "remained")
+    ):
+        word = _name_word(context) if span.kind == "name" else "what"
+        add("whom" if word == "who" else word or "what", rest[match.end() :])
     return forms
 
 
-def _subject_questions(rest: str, context: _Context) -> list[Form]:
+def _subject_questions(rest: str, context: _Context) -> list[Form]:  # noqa: PLR0911, PLR0912
     """The answer is the subject: the question word takes its place and nothing else moves."""
     span = context.span
     rest = re.sub(
@@ -803,7 +836,7 @@ def _subject_questions(rest: str, context: _Context) -> list[Form]:
         ):
             return []
         return [Form(f"how many {noun} {after}", f"how many {noun} {first}", f"how many {noun}")]
-    if words[0] in _BASE and span.kind in ("name", "term"):
+    if words[0] in _BASE and (span.kind == "term" or span.text.endswith("s") or " and " in span.text):
         words[0] = next(third for third, base in PRESENT.items() if base == words[0])
         rest = " ".join(words)
     if span.kind not in ("name", "term") or not (
@@ -811,7 +844,7 @@ def _subject_questions(rest: str, context: _Context) -> list[Form]:
     ):
         return []
     if re.match(
-        r"(?:is|are|was|were) (?:that|when|toward|towards|through|whether|to|in|on|at|for|what|how|why|not|such|both|either)\b",
+        r"(?:is|are|was|were) (?:that|when|toward|towards|through|whether|to|in|on|at|for|what|how|why|not|such|both|either)\b",  # noqa: E501
         rest,
     ):
         return []
@@ -846,7 +879,7 @@ def _subject_questions(rest: str, context: _Context) -> list[Form]:
             )
             or (words[0] == "was" and words[1:2] and words[1] in ("elected", "born", "appointed", "killed"))
             or re.match(
-                r"(?:was|is) (?:the|a|an) (?:\w+ )?(?:director|leader|founder|president|author|governor|king|head|member)\b",
+                r"(?:was|is) (?:the|a|an) (?:\w+ )?(?:director|leader|founder|president|author|governor|king|head|member)\b",  # noqa: E501
                 rest,
             )
         )

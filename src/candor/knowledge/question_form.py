@@ -8,12 +8,12 @@ from candor.knowledge.spans import names
 from candor.knowledge.words import CLASS_NOUNS, VERBS
 
 _QUESTION_WORD = re.compile(
-    r"^(?:(?:In|On|At|By|From|To|For|Since|Until|With|Under|Near|During) )?(?:[^?]{3,50}, )?(?:(?:in|on|at|by|from|to|for|since|until|with|under|near|during) )?(?:who|whom|whose|what|which|when|where|how|why)\b",
+    r"^(?:(?:In|On|At|By|From|To|For|Since|Until|With|Under|Near|During) )?(?:[^?]{3,50}, )?(?:(?:in|on|at|by|from|to|for|since|until|with|under|near|during) )?(?:who|whom|whose|what|which|when|where|how|why)\b",  # noqa: E501
     re.I,
 )
 _POINTER = re.compile(
     r"\b(?:passage|text|above|below|following|aforementioned|paragraph|article|excerpt|sentence|author|figure|table"
-    r"|mentioned|described here|given information|former|latter|respectively|resulting|as well as|however|although|though|whereas)\b",
+    r"|mentioned|described here|given information|former|latter|respectively|resulting|remaining|in response|as well as|however|although|though|whereas)\b",  # noqa: E501
     re.I,
 )
 _PRONOUN = re.compile(
@@ -23,16 +23,20 @@ _PRONOUN = re.compile(
 _SCOPE = re.compile(r"^(?:In [a-z]|Concerning )[^?]{3,60}?, (?=(?:\w+ )?(?:wh|how))")
 _HER = re.compile(r"\bher(?= (?:because|and|in|to|on|at|by|for)\b|\?)")
 _POSSESSIVE = re.compile(r"\b(?:his|her|its|their|hers|theirs)\b", re.I)
+# The owner is the answer, or worse, nobody in the question: "Who has no veto on their guide?"
 _LATE_OWNER = re.compile(
-    r"^(?:what|who) (?:is|are|was|were|will|can)\b", re.I
-)  # "What will be placed near their locations?"
+    r"^(?:(?:what|which \w+) (?!(?:do|does|did) )|who (?:is|are|was|were|has|have|had|became) )", re.I
+)
+_SUBJECT = re.compile(
+    r"^(?:what|who) (?!(?:do|does|did) |(?:is|was|are|were) (?:the |called |known |[\w -]+['’]s? ))", re.I
+)
 _DANGLING_END = re.compile(
-    r"\b(?:the|an?|of|and|or|that|which|who|than|to|is|was|are|were|be|following|including|such as|because|with|its|their)\?$",
+    r"\b(?:the|an?|of|and|or|that|which|who|than|to|is|was|are|were|be|following|including|such as|because|with|its|their)\?$",  # noqa: E501
     re.I,
 )
 # "the crisis", "the new building": definite, with nothing after it that says which.
 _DEFINITE = re.compile(
-    r"\bthe ((?:[a-z][\w’'-]* )?[a-z][\w’'-]*)(?=\?| (?:is|was|are|were|has|have|had|did|do|does|on|at|by|from|into|after"
+    r"\bthe ((?:[a-z][\w’'-]* )?[a-z][\w’'-]*)(?=\?| (?:is|was|are|were|has|have|had|did|do|does|on|at|by|from|into|after"  # noqa: E501
     r"|before|during|since|until|when|if|and|or|as|be|[a-z]+ed|took|became|began|made|in)\b)"
 )
 _BARE_SUBJECT = re.compile(r"\b(?:did|does|do) the ([a-z]+) ([a-z]+)")
@@ -44,7 +48,7 @@ _UNIQUE = re.compile(
 _ENOUGH = 5
 
 
-def form_problem(question: str, answer: str, *, title: str, text: str) -> str | None:
+def form_problem(question: str, answer: str, *, title: str, text: str) -> str | None:  # noqa: PLR0911, PLR0912
     """Why a question can't be asked on its own, as a short reason, or None if nothing is wrong.
 
     Args:
@@ -58,7 +62,8 @@ def form_problem(question: str, answer: str, *, title: str, text: str) -> str | 
         return "not a question"
     scope = _SCOPE.match(question)
     inner = question[scope.end() :] if scope else question
-    if len(re.findall(r"[\w’'-]+", inner)) < _ENOUGH:
+    enough = _ENOUGH - bool(content_words(inner) & content_words(title))  # "What is Gokak's time zone?"
+    if len(re.findall(r"[\w’'-]+", inner)) < enough:
         return "too short"
     if len(words) > 30:
         return "too long"
@@ -66,6 +71,8 @@ def form_problem(question: str, answer: str, *, title: str, text: str) -> str | 
         return "broken form"
     if re.sub(r"^(?:In|Concerning) [^,]*(?:, [A-Z][a-z]+)?, |, [A-Z]", "", question).count(",") > 1:
         return "broken form"  # what is left of a list
+    if re.search(r", [\w’' ]{1,25}\?$", question):
+        return "broken form"  # the same: "botched campaigns against Annam, Champa?"
     if re.search(r"\b(\w+) \1\b", question, re.I):
         return "broken form"
     if re.search(r"(?:'s?|’s?)\?$|[^\w ,]s? and \?", question) or re.match(
@@ -91,22 +98,27 @@ def form_problem(question: str, answer: str, *, title: str, text: str) -> str | 
         asked
     ):
         return "words not in the passage"
-    if (match := _BARE_SUBJECT.search(question)) is not None and (
-        match.group(2) in VERBS or re.search(rf"\b{match.group(2)}(?:ed|d|s)\b", text)
+    if (
+        (match := _BARE_SUBJECT.search(question)) is not None
+        and (match.group(2) in VERBS or re.search(rf"\b{match.group(2)}(?:ed|d|s)\b", text))
+        and not content_words(match.group(1)) & topic
+        and not _UNIQUE.search(match.group(1))
     ):
-        if not content_words(match.group(1)) & topic and not _UNIQUE.search(match.group(1)):
-            return "does not say which"
+        return "does not say which"
     for match in _DEFINITE.finditer(question):
         noun = match.group(1)
         if content_words(noun) & topic or _UNIQUE.search(noun):
             continue
         return "does not say which"
-    if not _anchored(question, topic) or (
-        not names("x " + inner[:1].lower() + inner[1:])
-        and len(content_words(inner)) < 4
-        and re.match(r"what|who", inner, re.I)
-        and not content_words(inner) & topic
-    ):
+    vague = re.match(r"what (?:do|does|did) ", inner, re.I) and len(content_words(inner)) < 4
+    if vague:
+        return "names nothing"
+    thin = (
+        _SUBJECT.match(inner)
+        and len(content_words(inner)) < (4 if inner.lower().startswith("who") else 5)
+        and not re.search(r"\d{3}", inner)
+    )
+    if thin or not _anchored(question, topic):
         return "names nothing"
     return None
 
@@ -220,7 +232,11 @@ _FUNCTION = frozenset(
 
 def content_words(text: str) -> set[str]:
     """Lower-case words of a text that carry meaning (numbers included)."""
-    return {word for word in re.findall(r"[^\W_]+", text.lower()) if word not in _FUNCTION}
+    return {
+        word
+        for word in re.findall(r"[^\W_]+", text.lower())
+        if word not in _FUNCTION and (len(word) > 1 or word.isdigit())
+    }
 
 
 def _stems(text: str) -> set[str]:
@@ -229,4 +245,6 @@ def _stems(text: str) -> set[str]:
 
 def _stem(word: str) -> str:
     """The first letters of a word: enough to match "created" with "create", "includes" with "include"."""
-    return word if word.isdigit() else word[:5]
+    if word.isdigit():
+        return word
+    return word[:5] if len(word) > 5 else word.removesuffix("s")

@@ -1,11 +1,12 @@
 """Documents to questions: choose answers, write questions for them, keep those that survive every filter.
 
-For each chunk: answer spans by rules (`spans`), questions by turning their sentences round (`clauses`) and,
-for generators that can do it, questions the generator writes itself; then cheap filters (`question_form`);
-then the round trip: asked with its sentence, does the generator return the span that the question was made for (round-trip consistency, Alberti et al. 2019)?
+For each chunk: answer spans by rules (`spans`); questions by turning their sentences round (`clauses`), with
+the generator saying which names are persons; for generators that can do it, questions in their own words;
+then cheap filters (`question_form`); then the round trip: asked with its sentence, does the generator return
+the span that the question was made for (round-trip consistency, Alberti et al. 2019)?
 
-Measured with SmolLM2-135M, a generator's own questions mostly ignore the answer they should ask for, so
-`written_per_span` is 0 by default; from about 1B parameters it is worth raising.
+SmolLM2-135M's own questions mostly ignore the answer they should ask for, so `written_per_span` is 0 by
+default; a larger generator is worth trying with 1 or 2.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ Text: The Danish archipelago has 443 named islands, of which 76 are inhabited.
 Question: How many named islands does the Danish archipelago have?
 Answer: 443
 
+Text: Lagos is a large port city in Nigeria.
+Question: Where is the city Lagos?
+Answer: Nigeria
+
 Text: {text}
 Question: {question}
 Answer:"""
@@ -66,9 +71,14 @@ _SORT = """"In 1928 Alexander Fleming discovered penicillin." Alexander Fleming:
 "In 1812, France invaded Russia." France: place
 "The court rejected the appeal." court: organization
 "{text}" {name}:"""
+_MADE = re.compile(
+    r".*\bwhat (?:is|was|are|were|has been|had been) (?:\w+ly )?(?:made|designed|built|printed|published|constructed|composed|introduced|used|located)\b",  # noqa: E501
+    re.I,
+)
+_NUMERAL = re.compile(r"[A-Z][a-z]+ (?:hundred|thousand|million)$")
 _ABSTRACT = re.compile(r"(?:ism|ity|tion|ness|ment|logy|nomics|ance|ence)$")
 _WRITE = (
-    'Read the text about {title}.\n\nText: {text}\n\nWrite one question that the text answers with exactly "{answer}". '
+    'Read the text about {title}.\n\nText: {text}\n\nWrite one question that the text answers with exactly "{answer}". '  # noqa: E501
     "The question must make sense to someone who has not seen the text, and must not contain the answer. "
     "Reply with the question alone."
 )
@@ -191,7 +201,7 @@ def require_questions(harvest: QuestionHarvest) -> None:
 def write_questions_for_shard(
     engine: Engine, chunks: Sequence[Chunk], settings: QuestionSettings
 ) -> QuestionHarvest:
-    """Make questions from a few chunks; the result depends on these chunks, the settings and the model alone."""
+    """Make questions from a few chunks; the result depends on these chunks, the settings and the model alone."""  # noqa: E501
     harvest = QuestionHarvest(chunks=len(chunks))
     passed: list[Candidate] = []
     for candidate in [*_sorted(engine, list(_turned(chunks))), *_written(engine, chunks, settings)]:
@@ -235,9 +245,19 @@ def _sorted(engine: Engine, candidates: list[Candidate]) -> list[Candidate]:
     replies = engine.generate(prompts, Sampling(max_tokens=2, stop=("\n",))) if prompts else []
     for index, reply in zip(doubtful, replies, strict=True):
         candidate = candidates[index]
-        if reply.completions[0].text.strip().lower() not in ("person", "people"):
+        said = reply.completions[0].text.strip().lower()
+        who = (
+            "person"
+            if said in ("person", "people")
+            else "thing"
+            if said == "thing" and " " in candidate.span.text
+            else None
+        )
+        if who == "person" and _MADE.match(candidate.question):
+            continue  # what is designed or built is no person
+        if who is None:
             continue
-        forms = turn(candidate.chunk.text, candidate.span, candidate.chunk.title, who="person")
+        forms = turn(candidate.chunk.text, candidate.span, candidate.chunk.title, who=who)
         if forms:
             kind = forms[0].kind.split(" ")[-1]
             candidates[index] = Candidate(candidate.chunk, candidate.span, forms[0].question, kind)
@@ -278,6 +298,10 @@ def _written(engine: Engine, chunks: Sequence[Chunk], settings: QuestionSettings
 
 def _answer_problem(span: Span) -> str | None:
     """Answers that say nothing: "basic principle", "The Commission's"."""
+    if span.text.lower() in ("others", "other", "some", "many", "another", "most", "none", "all"):
+        return "poor answer"
+    if re.search(r"\b(?:also|apart|only|itself|then|often)$", span.text) or _NUMERAL.match(span.text):
+        return "poor answer"
     if not re.search(r"\w", span.text) or span.text.endswith(("'", "’")):
         return "poor answer"
     if span.kind == "term" and not content_words(span.text):
@@ -329,9 +353,9 @@ def _sentence(candidate: Candidate) -> str:
 
 
 def _unscoped(question: str) -> str:
-    """Without "In geology,": it helps someone who has not seen the text, and misleads a small model that has."""
+    """Without "In geology,": it helps someone who has not seen the text, and misleads a small model that has."""  # noqa: E501
     match = re.match(
-        r"(?:In|Concerning) [^?]{3,50}?, (?=(?:(?:in|on|at|by|from|to|for|since|until|with|under|near|during) )?(?:wh|how))",
+        r"(?:In|Concerning) [^?]{3,50}?, (?=(?:(?:in|on|at|by|from|to|for|since|until|with|under|near|during) )?(?:wh|how))",  # noqa: E501
         question,
     )
     return question if match is None else question[match.end()].upper() + question[match.end() + 1 :]
@@ -407,6 +431,8 @@ def same_answer(reply: str, answer: str) -> bool:
         return False
     if f" {' '.join(wanted)} " in f" {' '.join(got)} ":
         return True
+    if len(got) < len(wanted) and wanted[-len(got) :] == got and not got[0].isdigit():
+        return True  # "Lenin" for "Russian leader Lenin"
     common = sum((Counter(got) & Counter(wanted)).values())
     return 2 * common / (len(got) + len(wanted)) >= _SAME
 
@@ -417,13 +443,13 @@ _SAME = 0.6  # token F1 from which a reply counts as the answer
 def _tokens(text: str) -> list[str]:
     text = re.sub(r"(?<=\d),(?=\d{3})", "", text.lower())
     words = re.findall(r"[^\W_]+", text)
-    return [_DIGITS.get(word, word) for word in words if word not in ("a", "an", "the")]
+    return [_DIGITS[word] if word in _DIGITS else word for word in words if word not in ("a", "an", "the")]  # noqa: SIM401
 
 
 _DIGITS = {
     word: str(number)
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()  # noqa: E501, SIM905
     )
 }
 

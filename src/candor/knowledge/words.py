@@ -99,7 +99,7 @@ def is_past(word: str) -> bool:
     )
 
 
-def base_form(word: str) -> str:
+def base_form(word: str) -> str:  # noqa: PLR0911
     """The infinitive of a past tense: "created" -> "create", "took" -> "take", "stopped" -> "stop"."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
@@ -121,7 +121,7 @@ def base_form(word: str) -> str:
 
 # Endings of stems that lost an "e" to "-ed"; the exceptions both ways are listed below.
 _SILENT_E = re.compile(
-    r"(?:[cuvz]|[cr]eat|onven|[bcdfgkpstz]l|[^e]at|ut|[^aeiou]it(?<=[nv]it)|[^ae]ir|[^o]ur|[^ei]ar|[^o]or|[^aoe]in|[^eou]s|[aeiou]us|[dr]g"
+    r"(?:[cuvz]|[cr]eat|onven|[bcdfgkpstz]l|[^e]at|ut|[^aeiou]it(?<=[nv]it)|[^ae]ir|[^o]ur|[^ei]ar|[^aoe]in|[^eou]s|[aeiou]us|[dr]g"
     r"|[ae]g|[ai]ng|[^a]id|ud|[^eo]ad|um|yp|ib|eth|[^aeiou]iz|is)$"
 )
 _NO_E = frozenset(
@@ -145,7 +145,7 @@ _ADD_E = frozenset(
     bridg arrang chang rang exchang challeng reveng involv believ receiv propos oppos impos expos
     clos los us caus paus refus accus excus releas leas pleas purchas increas decreas practis promis
     premis advis revis supervis rais prais cours purs nurs endors sens licens condens eras bas
-    describ prescrib prob prov mov improv approv remov hous fus ced seced
+    describ prescrib prob prov mov improv approv remov hous fus ced seced explor restor stor ignor scor ador
     """
     )
 )
@@ -212,7 +212,7 @@ def looks_like_person(name: str, text: str) -> bool:
     honorific = "|".join(_HONORIFICS)
     return (
         re.search(
-            rf"\b(?:{honorific}|physicist|chemist|historian|philosopher|scientist|biologist|economist|architect|engineer|writer|poet|explorer|mathematician|inventor|author|founder|leader)\.? {at}\b",
+            rf"\b(?:{honorific}|physicist|chemist|historian|philosopher|scientist|biologist|economist|architect|engineer|writer|poet|explorer|mathematician|inventor|author|founder|leader)\.? {at}\b",  # noqa: E501
             text,
         )
         is not None
@@ -220,7 +220,7 @@ def looks_like_person(name: str, text: str) -> bool:
 
 
 def looks_like_place(name: str, text: str) -> bool:
-    """Whether a name stands where places stand: after "in", or before or after "city of", "north of" …"""
+    """Whether a name stands where places stand: after "in", or before or after "city of", "north of" …."""
     at = re.escape(name)
     if looks_like_person(name, text):
         return False
@@ -241,7 +241,7 @@ def looks_like_place(name: str, text: str) -> bool:
     ):
         return True
     if re.search(
-        rf"\b(?:city|town|village|province|county|state|port|capital|region|colony|north|south|east|west|northwest|southeast|northeast|southwest) (?:of|in) (?:the )?{at}\b",
+        rf"\b(?:city|town|village|province|county|state|port|capital|region|colony|north|south|east|west|northwest|southeast|northeast|southwest) (?:of|in) (?:the )?{at}\b",  # noqa: E501
         text,
     ):
         return True
@@ -261,7 +261,7 @@ ACTS = frozenset(
         ruled held invented discovered founded designed painted composed translated requested negotiated opposed
         criticized criticised denounced advocated married studied taught attended joined returned fled moved settled
         won conquered appointed named elected outlined introduced studied rebelled resigned ascended succeeded visited
-        """
+        """  # noqa: E501
     )
 ) - {"claimed", "held", "moved", "settled", "succeeded"}
 PERSON_NOUN = re.compile(
