@@ -160,6 +160,14 @@ def test_windows_byte_order_mark_is_no_error(file: Path) -> None:
     assert read_recipe(Recipe, file).name == "from file"
 
 
+def test_path_in_another_encoding_is_told_since_no_recipe_file_could_hold_it() -> None:
+    for options, key in (({"folder": Path("caf\udce9")}, "folder"), ({"name": "caf\udce9"}, "name")):
+        with pytest.raises(InputError, match="not UTF-8") as caught:
+            read_recipe(Recipe, None, options=options)
+        assert caught.value.field == key
+        str(caught.value).encode()  # and can be printed
+
+
 def test_defaults_are_validated_too() -> None:
     class Wrong(Settings):
         count: int = Field(default=0, ge=1)

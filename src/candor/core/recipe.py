@@ -71,7 +71,7 @@ def read_recipe(
 def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | None = None) -> AnyRecipe:
     """Validate raw values as a recipe, or raise an error that names the key."""
     try:
-        return kind.model_validate(values)
+        recipe = kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
@@ -93,6 +93,19 @@ def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | No
         described = known.get(key)
         fix = f"{key}: {described.description}" if described and described.description else None
         raise InputError(first["msg"], path=source, field=key, fix=fix) from error
+    for key, value in _flat(recipe.model_dump(mode="json")):
+        # Such as a path in another encoding: the run could not write it into its recipe.
+        if isinstance(value, str) and not _encodable(value):
+            raise InputError(f"{value!r} is not UTF-8 text", path=source, field=key, fix="rename it")
+    return recipe
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
