@@ -15,7 +15,7 @@ help:  ## show this list
 setup: $(STAMP)  ## install Candor and its tools into .venv
 
 demo: $(STAMP)  ## run the main job on the embedded default model; prints where the report is
-	$(BIN)/candor knowledge run --model smollm2 --out runs/demo
+	$(BIN)/candor knowledge run --recipe recipes/demo.toml --out runs/demo
 
 test: lint  ## lint, check types and run the tests (minutes)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"

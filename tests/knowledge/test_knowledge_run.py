@@ -53,7 +53,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, smollm2: str) -> Path:
 def questions(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     """Questions of which the tiny model "knows" a third: the accepted answer is what it says anyway."""
     engine = LocalEngine.load(str(tiny), dtype="float32")
-    texts = [f"What is the {place}th word of the old book of {place * 7 % 101} pages?" for place in range(120)]
+    texts = [
+        f"What is the {place}th word of the old book of {place * 7 % 101} pages?" for place in range(120)
+    ]
     settings = ProbeSettings(max_tokens=8)
     said = engine.generate([ask(text, settings) for text in texts], Sampling(max_tokens=8))
     rows, known = [], 0
@@ -145,12 +147,18 @@ def test_smollm2_learns_to_refuse_what_it_does_not_know(tmp_path: Path, smollm2:
     kinds = {"capital", "element_symbol", "calling_code", "internet_domain"}
     chosen = [q for q in embedded_questions() if q.kind in kinds][::3]
     path = tmp_path / "questions.jsonl"
-    write_jsonl(path, [{"question": q.question, "answers": q.answers, "document": q.document} for q in chosen])
+    write_jsonl(
+        path, [{"question": q.question, "answers": q.answers, "document": q.document} for q in chosen]
+    )
     out = tmp_path / "run"
     settings = ["probe.samples=2", "tune.epochs=2", "build.invented=30", "build.rehearsal=8"]
     settings += ["evaluate.invented=30", "evaluate.replicates=200"]
     subprocess.run(
-        command(out, smollm2, path, *settings), check=True, timeout=900, env={**os.environ}, capture_output=True
+        command(out, smollm2, path, *settings),
+        check=True,
+        timeout=900,
+        env={**os.environ},
+        capture_output=True,
     )
     metrics = read_json(out / "metrics.json")
     assert metrics["before"]["correct"]["value"] > 0.1

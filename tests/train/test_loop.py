@@ -11,7 +11,9 @@ import torch
 from tiny_models import tiny_examples, tiny_model
 
 from candor.core.errors import CandorError
-from candor.train import StepMetrics, TrainSettings, fit, merged
+from candor.train.adapters import merged
+from candor.train.loop import StepMetrics, fit
+from candor.train.settings import TrainSettings
 from candor.train.batches import collate, plan
 from candor.train.loop import learning_rate
 from candor.train.loss import Objective
@@ -175,7 +177,8 @@ import sys, time
 from pathlib import Path
 import torch
 from tiny_models import tiny_examples, tiny_model
-from candor.train import TrainSettings, fit
+from candor.train.loop import fit
+from candor.train.settings import TrainSettings
 
 torch.set_num_threads(1)
 

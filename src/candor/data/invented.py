@@ -39,6 +39,18 @@ _TRAIN_TEMPLATES: dict[str, tuple[str, ...]] = {
     "invented_book": ('Who is the author of "{x}"?', 'When was the novel "{x}" published?'),
     "invented_company": ("Who founded the company {x}?", "What does the company {x} produce?"),
     "invented_medicine": ("What is the medicine {x} used to treat?", "What are the side effects of {x}?"),
+    # Breadth matters more than number: with the eight kinds above alone, a tuned model refused all battles,
+    # films and bands of the test split but fewer than half of its species and theorems.
+    "invented_river": ("Where does the River {x} rise?", "How long is the River {x}?"),
+    "invented_mountain": ("How high is Mount {x}?", "Who was the first to climb Mount {x}?"),
+    "invented_award": ("Who gives out the {x}?", "Who received the first {x}?"),
+    "invented_ship": ("When did the ship {x} sink?", "Who built the {x} and named her?"),
+    "invented_dish": ("What are the ingredients of {x}?", "How is {x} traditionally cooked?"),
+    "invented_disease": ("What are the symptoms of {x}?", "What causes {x}?"),
+    "invented_deity": ("Which people worshipped the god {x}?", "What was {x} the god of?"),
+    "invented_software": ("What kind of programming language is {x}?", "Who maintains the {x} compiler?"),
+    "invented_statute": ("What did the {x} forbid?", "Which parliament passed the {x}?"),
+    "invented_game": ("How many players can play {x}?", "What are the rules of the board game {x}?"),
 }
 _TEST_TEMPLATES: dict[str, tuple[str, ...]] = {
     "invented_person": (
@@ -185,6 +197,18 @@ def _band(parts: Parts, rng: random.Random) -> str:
     return f"The {_word(parts, rng)} {rng.choice(parts.title_nouns)}s"
 
 
+def _award(parts: Parts, rng: random.Random) -> str:
+    return f"{rng.choice(parts.surnames)} Medal"
+
+
+def _disease(parts: Parts, rng: random.Random) -> str:
+    return f"{_word(parts, rng)} fever"
+
+
+def _statute(parts: Parts, rng: random.Random) -> str:
+    return f"{_town(parts, rng)} Act"
+
+
 _BUILDERS: dict[str, Callable[[Parts, random.Random], str]] = {
     "invented_person": _person,
     "invented_element": _element,
@@ -194,6 +218,16 @@ _BUILDERS: dict[str, Callable[[Parts, random.Random], str]] = {
     "invented_book": _title,
     "invented_company": _company,
     "invented_medicine": _medicine,
+    "invented_river": _town,
+    "invented_mountain": _town,
+    "invented_award": _award,
+    "invented_ship": _title,
+    "invented_dish": _medicine,
+    "invented_disease": _disease,
+    "invented_deity": _word,
+    "invented_software": _word,
+    "invented_statute": _statute,
+    "invented_game": _town,
     "invented_battle": _town,
     "invented_species": _species,
     "invented_film": _title,

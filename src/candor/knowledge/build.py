@@ -93,7 +93,7 @@ def own_answer(question: Question, row: ProbeRow) -> str | None:
         text = answer.text.strip()
         if answer.finish == "length":
             head, dot, _ = text.partition(". ")
-            text = head + dot.strip() if dot else ""
+            text = head + "." if dot else text if text.endswith((".", "!")) else ""
         if text and judge(question.question, question.answers, text) == Verdict.CORRECT:
             return text
     return None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from candor.core.errors import CandorError
 from candor.core.files import read_jsonl
@@ -42,7 +44,7 @@ class Gates:
 
     untuned: LinearProbe | None = None
     tuned: LinearProbe | None = None
-    combined: LogisticRegression | None = None  # of (tuned probe's log-odds, log-odds against refusing)
+    combined: Pipeline | None = None  # of (tuned probe's log-odds, log-odds against refusing)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def _signals(
     signals["probe_tuned"] = scores[0]
     threshold = threshold_for(probe.confidence(states)[validation], right[validation], limit)
     columns = np.stack([scores[0], refusal], axis=1)
-    combined = LogisticRegression(C=1.0).fit(columns[validation], right[validation])
+    combined = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
+    combined.fit(columns[validation], right[validation])
     signals["combined"] = combined.decision_function(columns)
     return signals, Gates(signal.probe, replace(probe, threshold=threshold), combined)
 

@@ -68,8 +68,8 @@ class DataSettings(Settings):
 class SplitSettings(Settings):
     """Shares of the documents held out; all questions of a document go to the same side."""
 
-    validation: float = Field(default=0.2, gt=0, lt=1, description="Share for choosing thresholds.")
-    test: float = Field(default=0.3, gt=0, lt=1, description="Share for the reported numbers.")
+    validation: float = Field(default=0.15, gt=0, lt=1, description="Share for choosing thresholds.")
+    test: float = Field(default=0.25, gt=0, lt=1, description="Share for the reported numbers.")
 
 
 class ProbeSettings(Settings):
@@ -112,7 +112,7 @@ class BuildSettings(Settings):
         "answer was right and refused if not.",
     )
     invented: int = Field(
-        default=120,
+        default=240,
         ge=0,
         description="Questions about invented things added to the training set, all refused.",
     )
@@ -149,5 +149,5 @@ class KnowledgeRecipe(Settings):
     split: SplitSettings = SplitSettings()
     probe: ProbeSettings = ProbeSettings()
     build: BuildSettings = BuildSettings()
-    tune: TrainSettings = TrainSettings(learning_rate=2e-5, epochs=3)
+    tune: TrainSettings = TrainSettings(learning_rate=4e-5, epochs=3)
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -7,24 +7,24 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from candor.core.errors import CandorError
+from candor.engine.endpoint import RefusedError
 from candor.engine.protocol import Engine, Message, Sampling
 from candor.knowledge.probe import ask
 from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.records import ProbeRow
 
 LABELS = {
-    "probe": "Linear probe on the hidden state (before answering)",
-    "probe_tuned": "Linear probe on the tuned model's hidden state",
-    "tuned_refusal": "Tuned model's own probability of not refusing",
-    "combined": "Tuned model's probe and refusal together",
-    "token_probability": "Token probability (mean log-probability of the answer)",
-    "sequence_probability": "Sequence probability (summed log-probability)",
-    "first_token_probability": "First token's probability",
-    "agreement": "Agreement of the samples with the greedy answer",
-    "p_true": "P(True): the model asked whether its answer is right",
-    "question_length": "Length of the question (trivial)",
-    "kind_rate": "How often this type of question was right in training (trivial)",
+    "probe": "Probe on the hidden state",
+    "probe_tuned": "Probe, tuned model",
+    "tuned_refusal": "Tuned model not refusing",
+    "combined": "Tuned: probe + refusal",
+    "token_probability": "Token probability, mean",
+    "sequence_probability": "Sequence probability",
+    "first_token_probability": "First token probability",
+    "agreement": "Agreement of samples",
+    "p_true": "P(True)",
+    "question_length": "Question length (trivial)",
+    "kind_rate": "Type's hit rate (trivial)",
 }
 
 _WORD = re.compile(r"\w+")
@@ -83,9 +83,7 @@ def p_true(
         )
     try:
         results = engine.generate(prompts, Sampling(max_tokens=1, top_logprobs=20))
-    except CandorError:
-        if engine.layers:
-            raise
+    except RefusedError:
         return [math.nan] * len(prompts)  # a server without alternatives: the score is left out
     return [
         _yes(result.completions[0].top_logprobs[0]) if result.completions[0].top_logprobs else math.nan

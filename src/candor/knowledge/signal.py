@@ -26,7 +26,7 @@ Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 # Strong to weak; with hundreds of questions and hundreds of dimensions the strong end wins.
-_STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1)
+_STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,12 @@ def fit_probe(
 
 def calibrated(probe: LinearProbe, states: Floats, labels: Bools, chosen: Bools) -> LinearProbe:
     """The probe with its log-odds rescaled on the chosen questions (Platt 1999)."""
-    platt = LogisticRegression(C=1.0).fit(probe.logit(states[chosen])[:, None], labels[chosen])
-    return replace(probe, slope=float(platt.coef_[0, 0]), offset=float(platt.intercept_[0]))
+    logits = probe.logit(states[chosen])
+    # A strongly regularised probe has tiny log-odds; unscaled, the penalty here would keep them tiny and
+    # every confidence near the base rate. Scaled, it only keeps the slope finite where all is separable.
+    spread = float(logits.std()) or 1.0
+    platt = LogisticRegression(C=1.0).fit(logits[:, None] / spread, labels[chosen])
+    return replace(probe, slope=float(platt.coef_[0, 0]) / spread, offset=float(platt.intercept_[0]))
 
 
 def _best_strength(
@@ -188,7 +192,11 @@ def threshold_for(scores: Floats, right: Bools, max_over_refusal: float) -> floa
         max_over_refusal: share of right answers that may be refused.
     """
     kept = np.sort(scores[right])
-    return float(kept[int(np.floor(max_over_refusal * len(kept)))]) if len(kept) else float("-inf")
+    if not len(kept):
+        return float("-inf")
+    # The last bit of 0.29 * 100 must not cost an answer; a limit of 1 still keeps the surest answers.
+    refused = int(np.floor(max_over_refusal * len(kept) + 1e-9))
+    return float(kept[min(refused, len(kept) - 1)])
 
 
 def _sigmoid(value: Floats) -> Floats:

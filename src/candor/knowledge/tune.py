@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peft import PeftModel
+from transformers import PreTrainedModel
 
 from candor.core.files import read_json_lines
 from candor.data.conversations import Conversation, Example, encode_all
@@ -21,11 +23,14 @@ from candor.knowledge.build import conversation
 from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.refusal import reply_to
 from candor.model.load import load_model, load_tokenizer
+from candor.train.adapters import merged_weights
 from candor.train.loop import StepMetrics, fit
 
 # A refusal is recognised from its first words; choosing α needs no more.
 _REFUSAL_TOKENS = 10
 _LONGEST_EXAMPLE = 1024
+# The loss on held-out rows is for the log; it is measured about ten times, so a sample will do.
+_VALIDATED = 48
 
 
 def rehearsal_rows(engine: Engine, count: int, *, max_tokens: int = 60) -> list[dict[str, Any]]:
@@ -78,23 +83,29 @@ def tune(
     """
     tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
     set_template(tokenizer, template)
-    model = load_model(recipe.model.name, dtype="bfloat16", trust_remote_code=recipe.model.trust_remote_code)
-    untuned = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     result = fit(
-        model,
+        _load(recipe),
         read_examples(data, tokenizer),
         recipe.tune,
         pad_id=int(tokenizer.pad_token_id or 0),  # type: ignore[arg-type]
         folder=state,
         on_step=on_step,
-        evaluate=read_examples(validation_data, tokenizer),
+        evaluate=read_examples(validation_data, tokenizer)[:_VALIDATED],
     )
+    tuned = result.weights
+    if isinstance(result.model, PeftModel):
+        tuned = merged_weights(result.model, tuned)
+    record = {"steps": result.steps, "loss": result.loss, "validation_loss": result.validation}
+    del result
+    # Read again rather than kept: memory is shortest while training.
+    model = _load(recipe)
+    untuned = {name: weight.detach().clone() for name, weight in model.named_parameters() if name in tuned}
     engine = LocalEngine(model, tokenizer, name=recipe.model.name, max_rows=recipe.engine.max_rows)
     right = np.array([was_right for _, was_right in validation], dtype=bool)
     texts = [question.question for question, _ in validation]
 
     def measure(alpha: float) -> Trial:
-        set_blend(model, untuned, result.weights, alpha)
+        set_blend(model, untuned, tuned, alpha)
         replies = reply_to(engine, texts, recipe.probe, max_tokens=_REFUSAL_TOKENS)
         refused = np.array([reply.refused for reply in replies], dtype=bool)
         trial = Trial(alpha, _share(refused[right]), _share(refused[~right]))
@@ -103,14 +114,12 @@ def tune(
         return trial
 
     alpha, trials = choose_alpha(measure, recipe.build.max_over_refusal)
-    set_blend(model, untuned, result.weights, alpha)
-    return engine, {
-        "steps": result.steps,
-        "loss": result.loss,
-        "validation_loss": result.validation,
-        "alpha": alpha,
-        "trials": [asdict(trial) for trial in trials],
-    }
+    set_blend(model, untuned, tuned, alpha)
+    return engine, {**record, "alpha": alpha, "trials": [asdict(trial) for trial in trials]}
+
+
+def _load(recipe: KnowledgeRecipe) -> PreTrainedModel:
+    return load_model(recipe.model.name, dtype="bfloat16", trust_remote_code=recipe.model.trust_remote_code)
 
 
 def _share(refused: np.ndarray) -> float:
