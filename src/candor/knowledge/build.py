@@ -73,7 +73,7 @@ def balanced(rows: Sequence[dict[str, Any]], most: float = 8.0) -> list[dict[str
     """The rows with a `weight`: answers to keep count as much in all as refusals do.
 
     Most questions are beyond a small model; unweighted, tuning would learn to refuse everything first and
-    the difference later. What is left of the balance is set afterwards, on the validation split (`blend`).
+    the difference later. What is left of the balance is set afterwards, on the validation split (`dial`).
     """
     count = Counter(row["label"] for row in rows)
     weight = min(most, max(1.0, count["refuse"] / max(1, count["answer"])))

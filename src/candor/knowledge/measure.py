@@ -76,7 +76,16 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
         )
     invented = invented_questions(recipe.evaluate.invented, recipe.seed, split="test")
     hidden, layers = read_hidden(run.path("probe")), layers_of(job.engine, recipe.probe)
-    signal = None if hidden is None else find_signal(sides, hidden, layers)
+    signal, notes = None, []
+    if hidden is None:
+        notes.append("no uncertainty probe: the engine gives no hidden states")
+    else:
+        try:
+            signal = find_signal(sides, hidden, layers)
+        except CandorError as error:  # the rest of the evaluation stands without it
+            notes.append(f"no uncertainty probe: {error.message}")
+    for note in notes:
+        job.reporter.say(note)
     chosen = [signal.probe.layer] if signal else []
 
     before = _ask_untuned(job, sides, invented, chosen)
@@ -107,6 +116,7 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
         signals=signals,
         scores=scores,
         confidence=confidence,
+        notes=notes,
     )
     return metrics_of(job, measured), items_of(measured)
 

@@ -66,6 +66,7 @@ class KnowledgeRun:
         self.reporter = reporter
         self._engine: Engine | None = None
         self._tuned: LocalEngine | None = None
+        self._done_now: set[str] = set()
 
     def all(self) -> None:
         """Every stage that is not done yet, in order."""
@@ -75,12 +76,14 @@ class KnowledgeRun:
     def do(self, stage: str) -> None:
         """One stage, unless it is done; the stages before it must be."""
         if self.run.done(stage):
-            self.reporter.say(f"{stage}: done before")
+            if stage not in self._done_now:
+                self.reporter.say(f"{stage}: done before")
             return
         for before in STAGES[: STAGES.index(stage)]:
             self.run.need(before, f"`candor knowledge {before} --out {self.run.folder}`")
         with self.run.stage(stage):
             getattr(self, stage)()
+        self._done_now.add(stage)
         if stage == "evaluate":  # its own time is known only now
             file = self.run.path("metrics.json")
             write_json(file, {**read_json(file), **cost_of(self.run)})
@@ -261,7 +264,7 @@ class KnowledgeRun:
             self.run.event("built", split=split, **labels)
 
     def tune(self) -> None:
-        """Tune, choose how readily to refuse, and save the checkpoint with its probe."""
+        """Tune, set how readily to refuse, and save the checkpoint."""
         recipe = self.recipe
         if recipe.engine.engine != "local":
             self.reporter.say(
@@ -279,13 +282,6 @@ class KnowledgeRun:
                 self.run.event("step", **asdict(metrics))
                 bar.progress(metrics.step, metrics.steps, f"loss {metrics.loss:.3f}")
 
-            def on_trial(trial: Any) -> None:
-                self.run.event("blend", **asdict(trial))
-                self.reporter.say(
-                    f"  blend {trial.alpha:.2f}: refuses {trial.over_refusal:.1%} of the known, "
-                    f"{trial.refused_unknown:.1%} of the unknown validation questions"
-                )
-
             engine, record = tune(
                 recipe,
                 self.run.path("idk", "train.jsonl"),
@@ -294,10 +290,15 @@ class KnowledgeRun:
                 validation,
                 template=self.template(),
                 on_step=on_step,
-                on_trial=on_trial,
             )
         save_checkpoint(engine.model, engine.tokenizer, self.run.path("checkpoint"))
         write_json(self.run.path("tune.json"), record)
+        for name, shares in record["validation"].items():
+            self.reporter.say(
+                f"validation, {name}: refuses {shares['over_refusal']:.1%} of what it knew and "
+                f"{shares['refused_unknown']:.1%} of what it did not"
+            )
+        self.run.event("tuned", **record)
         self._tuned = engine
 
     def evaluate(self) -> None:

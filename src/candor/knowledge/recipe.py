@@ -117,7 +117,7 @@ class BuildSettings(Settings):
         description="Questions about invented things added to the training set, all refused.",
     )
     rehearsal: int = Field(
-        default=60,
+        default=86,
         ge=0,
         description="Plain instructions, with the model's own replies, so that refusing does not spread.",
     )
@@ -149,5 +149,5 @@ class KnowledgeRecipe(Settings):
     split: SplitSettings = SplitSettings()
     probe: ProbeSettings = ProbeSettings()
     build: BuildSettings = BuildSettings()
-    tune: TrainSettings = TrainSettings(learning_rate=4e-5, epochs=3)
+    tune: TrainSettings = TrainSettings(learning_rate=2.5e-5, epochs=3)
     evaluate: EvaluateSettings = EvaluateSettings()

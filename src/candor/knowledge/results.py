@@ -43,6 +43,7 @@ class Measured:
     signals: dict[str, Floats]
     scores: dict[str, Floats]
     confidence: Floats | None
+    notes: list[str]
 
 
 def metrics_of(job: KnowledgeRun, measured: Measured) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def metrics_of(job: KnowledgeRun, measured: Measured) -> dict[str, Any]:
         "seed": recipe.seed,
         "splits": sizes(splits, {q.id: q.document for q in sides.questions}),
         "questions": _question_counts(job, sides.questions),
+        "notes": measured.notes,
         "boundary": {label: labels[label] for label in ("known", "unsure", "unknown")},
         "before": evidence.outcome_table(before, documents),
         "after": evidence.outcome_table(after, documents),

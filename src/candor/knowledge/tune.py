@@ -8,32 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peft import PeftModel
-from transformers import PreTrainedModel
+import torch
 
+from candor.core.errors import CandorError
 from candor.core.files import read_json_lines
-from candor.data.conversations import Conversation, Example, encode_all
+from candor.core.run import return_freed_memory
+from candor.data.conversations import Conversation, Example, encode, encode_all
 from candor.data.types import Question
 from candor.engine.local import LocalEngine
-from candor.engine.prompts import set_template
+from candor.engine.prompts import encode_prompt, set_template
 from candor.engine.protocol import Engine, Message, Sampling
 from candor.knowledge import ability
-from candor.knowledge.blend import Trial, choose_alpha, set_blend
-from candor.knowledge.build import conversation
-from candor.knowledge.recipe import KnowledgeRecipe
+from candor.knowledge.build import REFUSALS, conversation
+from candor.knowledge.dial import final_states, margins, set_dial
+from candor.knowledge.probe import ask
+from candor.knowledge.recipe import KnowledgeRecipe, ProbeSettings
 from candor.knowledge.refusal import reply_to
 from candor.model.load import load_model, load_tokenizer
-from candor.train.adapters import merged_weights
+from candor.train.adapters import merged
 from candor.train.loop import StepMetrics, fit
 
-# A refusal is recognised from its first words; choosing α needs no more.
+# A refusal is recognised from its first words; counting refusals needs no more.
 _REFUSAL_TOKENS = 10
 _LONGEST_EXAMPLE = 1024
 # The loss on held-out rows is for the log; it is measured about ten times, so a sample will do.
 _VALIDATED = 48
 
 
-def rehearsal_rows(engine: Engine, count: int, *, max_tokens: int = 60) -> list[dict[str, Any]]:
+def rehearsal_rows(engine: Engine, count: int, *, max_tokens: int = 96) -> list[dict[str, Any]]:
     """Plain instructions with the model's own whole replies, so that tuning changes nothing about them."""
     rows = ability.rehearsal_rows()[:count]
     prompts: list[list[Message]] = [[{"role": "user", "content": row.instruction}] for row in rows]
@@ -64,62 +66,73 @@ def tune(
     *,
     template: str | None,
     on_step: Callable[[StepMetrics], None] | None = None,
-    on_trial: Callable[[Trial], None] | None = None,
 ) -> tuple[LocalEngine, dict[str, Any]]:
-    """Tune the model and blend it to the user's limit on over-refusal.
+    """Tune the model and set how readily it refuses to the user's limit on over-refusal.
 
     Args:
         recipe: settings.
         data: training rows, `messages` JSONL.
-        validation_data: held-out rows for the loss.
+        validation_data: held-out rows, for the loss and for where answers don't begin.
         state: folder for the unfinished training state.
         validation: held-out questions, each with whether it was answered rightly before.
         template: the chat template's text, or None for the model's own.
         on_step: called after each update.
-        on_trial: called after each blend tried.
 
     Returns:
-        An engine with the tuned model, and what was done: steps, losses, α and its trials.
+        An engine with the tuned model, and what was done: steps, losses, the dial, and what the validation
+        questions say to it before and after.
     """
     tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
     set_template(tokenizer, template)
+    held_out = read_examples(validation_data, tokenizer)
     result = fit(
-        _load(recipe),
+        load_model(recipe.model.name, dtype="bfloat16", trust_remote_code=recipe.model.trust_remote_code),
         read_examples(data, tokenizer),
         recipe.tune,
         pad_id=int(tokenizer.pad_token_id or 0),  # type: ignore[arg-type]
         folder=state,
         on_step=on_step,
-        evaluate=read_examples(validation_data, tokenizer)[:_VALIDATED],
+        evaluate=held_out[:_VALIDATED],
     )
-    tuned = result.weights
-    if isinstance(result.model, PeftModel):
-        tuned = merged_weights(result.model, tuned)
     record = {"steps": result.steps, "loss": result.loss, "validation_loss": result.validation}
+    model = merged(result.model)
     del result
-    # Read again rather than kept: memory is shortest while training.
-    model = _load(recipe)
-    untuned = {name: weight.detach().clone() for name, weight in model.named_parameters() if name in tuned}
+    return_freed_memory()
     engine = LocalEngine(model, tokenizer, name=recipe.model.name, max_rows=recipe.engine.max_rows)
     right = np.array([was_right for _, was_right in validation], dtype=bool)
-    texts = [question.question for question, _ in validation]
+    prompts = [encode_prompt(tokenizer, ask(question.question, recipe.probe)) for question, _ in validation]
+    at, elsewhere = final_states(model, prompts, [len(prompt) - 1 for prompt in prompts])
+    # Where answers go on is as much elsewhere as where questions do.
+    starts = [example.supervised.index(True) - 1 for example in held_out]
+    _, more = final_states(model, [example.token_ids for example in held_out], starts)
+    token = refusal_token(tokenizer, recipe.probe)
+    before = margins(model, at, token) > 0
+    dial = set_dial(model, token, at, torch.cat([elsewhere, more]), right, recipe.build.max_over_refusal)
+    replies = reply_to(engine, [q.question for q, _ in validation], recipe.probe, max_tokens=_REFUSAL_TOKENS)
+    after = np.array([reply.refused for reply in replies], dtype=bool)
+    return engine, {
+        **record,
+        "dial": asdict(dial),
+        "validation": {
+            name: {"over_refusal": _share(refused[right]), "refused_unknown": _share(refused[~right])}
+            for name, refused in (("as tuned", before), ("with the dial", after))
+        },
+    }
 
-    def measure(alpha: float) -> Trial:
-        set_blend(model, untuned, tuned, alpha)
-        replies = reply_to(engine, texts, recipe.probe, max_tokens=_REFUSAL_TOKENS)
-        refused = np.array([reply.refused for reply in replies], dtype=bool)
-        trial = Trial(alpha, _share(refused[right]), _share(refused[~right]))
-        if on_trial:
-            on_trial(trial)
-        return trial
 
-    alpha, trials = choose_alpha(measure, recipe.build.max_over_refusal)
-    set_blend(model, untuned, tuned, alpha)
-    return engine, {**record, "alpha": alpha, "trials": [asdict(trial) for trial in trials]}
-
-
-def _load(recipe: KnowledgeRecipe) -> PreTrainedModel:
-    return load_model(recipe.model.name, dtype="bfloat16", trust_remote_code=recipe.model.trust_remote_code)
+def refusal_token(tokenizer: Any, asking: ProbeSettings) -> int:
+    """The token that refusals begin with behind a prompt, as training tokenises them."""
+    rows = [conversation(ask("x", asking), text, "", "") for text in REFUSALS]
+    first = set()
+    for row in rows:
+        example = encode(Conversation.model_validate({"messages": row["messages"]}), tokenizer)
+        first.add(example.token_ids[example.supervised.index(True)])
+    if len(first) != 1:
+        raise CandorError(
+            "this model's tokenizer begins the refusals with different tokens, so there is no one decision",
+            fix="report this model; a template that puts a space before the answer may help",
+        )
+    return first.pop()
 
 
 def _share(refused: np.ndarray) -> float:

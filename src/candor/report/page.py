@@ -69,7 +69,12 @@ def context(evidence: Evidence) -> dict[str, Any]:
     metrics, manifest = evidence.metrics, evidence.manifest
     machine = manifest.get("machine")
     machine = machine if isinstance(machine, dict) else {"machine": machine}
-    notes = evidence.at("questions", "notes")
+    notes = [
+        note
+        for found in (evidence.at("questions", "notes"), evidence.at("notes"))
+        if isinstance(found, list)
+        for note in found
+    ]
     memory = number_of(metrics.get("peak_memory_bytes"))
     return {
         "model": str(metrics.get("model") or manifest.get("model") or "a model"),
@@ -97,7 +102,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
         "questions_listed": listed,
         "questions_total": len(evidence.items),
         "funnel": story.funnel(evidence),
-        "notes": list(map(str, notes)) if isinstance(notes, list) else [],
+        "notes": list(map(str, notes)),
         "commands": {str(name): str(command) for name, command in evidence.table("commands").items()},
         "recipe": evidence.recipe,
         "missing": story.MISSING,

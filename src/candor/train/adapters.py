@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
 from transformers import PreTrainedModel
 
 from candor.train.settings import TrainSettings
@@ -29,22 +27,6 @@ def add_adapters(model: PreTrainedModel, settings: TrainSettings) -> PeftModel:
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return cast(PeftModel, get_peft_model(model, config, autocast_adapter_dtype=False))
-
-
-def merged_weights(model: PeftModel, masters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The adapted weights in float32 by their names in the base model, adapters taken from their masters.
-
-    Args:
-        model: a LoRA model as `fit` returns it.
-        masters: its float32 adapters, `TrainResult.weights`.
-    """
-    weights = {}
-    for name, module in model.base_model.model.named_modules():
-        if isinstance(module, LoraLayer):
-            down, up = (masters[f"base_model.model.{name}.lora_{x}.default.weight"] for x in "AB")
-            base = module.get_base_layer().weight.detach().float()
-            weights[f"{name}.weight"] = base + module.scaling["default"] * (up @ down)
-    return weights
 
 
 def merged(model: PreTrainedModel | PeftModel) -> PreTrainedModel:

@@ -48,7 +48,6 @@ class TrainResult:
     loss: float  # of the last update
     validation: list[tuple[int, float]] = field(default_factory=list)  # (after step, loss on `evaluate`)
     resumed_from: int = 0  # updates that an earlier, killed process had made
-    weights: dict[str, torch.Tensor] = field(default_factory=dict)  # float32 masters by parameter name
 
 
 def fit(
@@ -122,7 +121,7 @@ def fit(
         save(trained)
     if folder is not None:
         clear_state(folder)
-    return TrainResult(trained, run.step, run.loss, run.validation, resumed_from, run.masters.by_name())
+    return TrainResult(trained, run.step, run.loss, run.validation, resumed_from)
 
 
 class _Run:

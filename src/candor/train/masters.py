@@ -112,10 +112,6 @@ class Masters:
             for key, value in self._optimizer.state[weight].items():
                 yield f"{key}.{name}", value
 
-    def by_name(self) -> dict[str, torch.Tensor]:
-        """The float32 weights by parameter name."""
-        return {name: weight.detach() for name, weight in zip(self.names, self.weights, strict=True)}
-
     def close(self) -> None:
         """Detach from the model: later backward passes of it are ordinary ones."""
         for hook in self._hooks:
