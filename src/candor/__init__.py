@@ -2,9 +2,9 @@
 
 import os
 
-# Before torch loads GNU OpenMP: threads that wait spin for microseconds, then sleep. Its default spins on: with
-# one other process on two cores, decoding fell from 484 tokens a second to 98. Sleeping at once costs wake-ups
-# (training at 545 tokens a second against 660 with this, on two idle cores).
+# Before torch loads GNU OpenMP: threads that wait spin for microseconds, then sleep. Its default spins on:
+# with one other process on two cores, decoding fell from 484 tokens/s to 98. Sleeping at once costs wake-ups
+# (training at 545 tokens/s against 660 with this, on two idle cores).
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 __version__ = "0.1.0"

@@ -12,11 +12,10 @@ from tiny_models import tiny_examples, tiny_model
 
 from candor.core.errors import CandorError
 from candor.train.adapters import merged
-from candor.train.loop import StepMetrics, fit
-from candor.train.settings import TrainSettings
 from candor.train.batches import collate, plan
-from candor.train.loop import learning_rate
+from candor.train.loop import StepMetrics, fit, learning_rate
 from candor.train.loss import Objective
+from candor.train.settings import TrainSettings
 
 FAST = {
     "learning_rate": 1e-2,
