@@ -331,6 +331,9 @@ class LocalEngine:
             keys_R=np.array([row.key for row in rows], dtype=np.uint64),
         )
         steps = np.array([len(row.tokens) for row in rows])
+        for place, row in enumerate(rows):
+            if row.sampling.forbid_first and not row.tokens:
+                logits_RV[place, list(row.sampling.forbid_first)] = float("-inf")
         tokens_R, logprobs_R = draw(logits_RV.cpu(), settings, steps)
         for place, (row, token, logprob) in enumerate(
             zip(rows, tokens_R.tolist(), logprobs_R.tolist(), strict=True)

@@ -48,6 +48,9 @@ class Sampling:
     # The text ends before the first of these strings; the model's own end tokens always stop.
     stop: tuple[str, ...] = ()
     top_logprobs: int = 0  # alternatives to return for each token
+    # Tokens that the first draw may not take (a refusal's first word, to hear the answer behind it). Local
+    # engine only; the first log-probability is then relative to the tokens that are left.
+    forbid_first: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         # Written so that a NaN fails too.

@@ -200,6 +200,11 @@ class RemoteEngine:
         return found, prompt_tokens
 
     def _body(self, prompt: Prompt, sampling: Sampling, n: int, seed: int) -> Body:
+        if sampling.forbid_first:
+            raise CandorError(
+                "a server can't be told to leave out tokens at the first place only",
+                fix="use the local engine for this",
+            )
         body: Body = {
             "model": self._model,
             "max_tokens": sampling.max_tokens,

@@ -70,14 +70,14 @@ def build_examples(
 
 
 def balanced(rows: Sequence[dict[str, Any]], most: float = 8.0) -> list[dict[str, Any]]:
-    """The rows with a `weight`: answers to keep count as much in all as refusals do.
+    """The rows with a `weight`: answers to keep count as much in all as refusals do, rehearsal rows alike.
 
     Most questions are beyond a small model; unweighted, tuning would learn to refuse everything first and
     the difference later. What is left of the balance is set afterwards, on the validation split (`dial`).
     """
     count = Counter(row["label"] for row in rows)
     weight = min(most, max(1.0, count["refuse"] / max(1, count["answer"])))
-    return [{**row, "weight": round(weight, 4) if row["label"] == "answer" else 1.0} for row in rows]
+    return [{**row, "weight": 1.0 if row["label"] == "refuse" else round(weight, 4)} for row in rows]
 
 
 def own_answer(question: Question, row: ProbeRow) -> str | None:

@@ -16,7 +16,6 @@ from candor.knowledge import ability, evidence
 from candor.knowledge.evidence import Bools, Floats, Outcomes
 from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.records import BoundaryRow, ProbeRow
-from candor.knowledge.refusal import Reply
 from candor.knowledge.scores import answer_scores
 from candor.knowledge.signal import LinearProbe, fit_probe, scores_across_kinds, threshold_for
 
@@ -149,16 +148,11 @@ def ranking_scores(sides: Sides, part: Bools) -> dict[str, Floats]:
     return scores
 
 
-def refusal_logit(replies: Sequence[Reply]) -> Floats:
-    """The tuned model's log-odds against refusing, from the first token; NaN without alternatives."""
-    values = np.clip(np.array([reply.refusal for reply in replies], dtype=float), 1e-6, 1 - 1e-6)
-    return np.log1p(-values) - np.log(values)
-
-
 def abstention_metrics(
     recipe: KnowledgeRecipe,
     sides: Sides,
     after: Outcomes,
+    forced: Outcomes,
     signals: dict[str, Floats],
     invented: dict[str, Bools],
 ) -> dict[str, Any]:
@@ -168,17 +162,13 @@ def abstention_metrics(
         recipe: for the limit on over-refusal.
         sides: the probed questions.
         after: the tuned model's outcomes on the test questions.
+        forced: the same where it may not refuse.
         signals: name to scores [n] of all questions: `probe`, `tuned_refusal`, `combined`.
         invented: way's name to whether each invented question was refused.
     """
     limit, test, validation = recipe.build.max_over_refusal, sides.test, sides.validation
     documents = sides.documents(test)
     before = Outcomes(sides.before.correct[test], sides.before.incorrect[test])
-    # Where both disagree about answering, the untuned answer is what an unrefused reply would be.
-    forced = Outcomes(
-        np.where(after.attempted, after.correct, before.correct),
-        np.where(after.attempted, after.incorrect, before.incorrect),
-    )
     ways = [
         evidence.abstention_way(
             "IDK tuning",

@@ -1,25 +1,100 @@
-"""A tuned checkpoint with its probe: the answer, the confidence, and what the gate makes of them."""
+"""A tuned checkpoint's gate: its probe and its own inclination to refuse, weighed into one confidence."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from candor.core.files import read_json, write_json
 from candor.engine.local import LocalEngine
 from candor.knowledge.build import REFUSALS
 from candor.knowledge.recipe import ProbeSettings
-from candor.knowledge.refusal import reply_to
-from candor.knowledge.signal import LinearProbe
+from candor.knowledge.refusal import answers_instead, refusal_logit, reply_to
+from candor.knowledge.signal import Bools, Floats, LinearProbe, sigmoid, threshold_for
 from candor.model.load import resolve
 
-_ASKING = "candor_asking.json"
+_FILE = "candor_gate.json"
 
 
-def save_gate(folder: Path, probe: LinearProbe, asking: ProbeSettings) -> None:
-    """Put a probe, and how questions have to be asked for it, beside a checkpoint."""
-    probe.save(folder)
-    write_json(folder / _ASKING, {"instruction": asking.instruction, "max_tokens": asking.max_tokens})
+@dataclass(frozen=True)
+class Gate:
+    """confidence = sigmoid(on_probe · probe's log-odds + on_refusal · log-odds against refusing + bias).
+
+    Below `threshold` (a confidence) the gate says "I don't know". `token` is the refusals' first token.
+    """
+
+    probe: LinearProbe
+    on_probe: float
+    on_refusal: float
+    bias: float
+    threshold: float
+    token: int
+
+    @classmethod
+    def fit(
+        cls,
+        probe: LinearProbe,
+        logits: Floats,
+        against_refusal: Floats,
+        right: Bools,
+        validation: Bools,
+        *,
+        max_over_refusal: float,
+        token: int,
+    ) -> Gate:
+        """Weigh the two on the validation questions, and set the threshold there.
+
+        Args:
+            probe: the tuned model's probe.
+            logits: [n], its log-odds.
+            against_refusal: [n], the tuned model's log-odds against refusing.
+            right: [n], whether the untuned model's answer was right.
+            validation: [n], which questions to use.
+            max_over_refusal: share of right answers that may be refused.
+            token: the refusals' first token.
+        """
+        columns = np.stack([logits, against_refusal], axis=1)[validation]
+        scaler = StandardScaler().fit(columns)
+        model = LogisticRegression(C=1.0).fit(scaler.transform(columns), right[validation])
+        weights = model.coef_[0] / scaler.scale_
+        bias = float(model.intercept_[0] - (weights * scaler.mean_).sum())
+        scores = sigmoid(columns @ weights + bias)
+        threshold = threshold_for(scores, right[validation], max_over_refusal)
+        return cls(probe, float(weights[0]), float(weights[1]), bias, float(np.clip(threshold, 0, 1)), token)
+
+    def confidence(self, states: Floats, against_refusal: Floats) -> Floats:
+        """Probability that a right answer is known, [n], from states [n, width] and log-odds [n]."""
+        mixed = self.on_probe * self.probe.logit(states) + self.on_refusal * against_refusal + self.bias
+        return sigmoid(mixed)
+
+    def save(self, folder: Path, asking: ProbeSettings) -> None:
+        """Put the gate, and how questions have to be asked for it, beside a checkpoint."""
+        self.probe.save(folder)
+        fields = ("on_probe", "on_refusal", "bias", "threshold", "token")
+        asked = {"instruction": asking.instruction, "max_tokens": asking.max_tokens}
+        write_json(
+            folder / _FILE, {"format": 1, "asking": asked, **{name: getattr(self, name) for name in fields}}
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple[Gate, ProbeSettings]:
+        """What `save` wrote.
+
+        Raises:
+            CandorError: the checkpoint has no probe.
+        """
+        probe = LinearProbe.load(folder)
+        fields: dict[str, Any] = read_json(folder / _FILE)
+        fields.pop("format", None)
+        return cls(probe, **{k: v for k, v in fields.items() if k != "asking"}), ProbeSettings(
+            **fields["asking"]
+        )
 
 
 def answer_with_confidence(model: str, question: str) -> dict[str, Any]:
@@ -30,24 +105,28 @@ def answer_with_confidence(model: str, question: str) -> dict[str, Any]:
         question: plain text.
 
     Returns:
-        `answer` (the model's own), `confidence` (probability that a right answer is known), `threshold`,
-        and `gated` (the answer, or \"I don't know.\" below the threshold).
+        `answer` (the model's own, refusals included), `confidence` (probability that a right answer is
+        known), `threshold`, and `gated`: \"I don't know.\" below the threshold; above it the answer, or the
+        one behind the refusal where the model refused all the same.
 
     Raises:
-        CandorError: the checkpoint has no probe.
+        CandorError: the checkpoint has no gate.
     """
     folder = Path(resolve(model))
-    probe = LinearProbe.load(folder)
+    gate, asking = Gate.load(folder)
     engine = LocalEngine.load(str(folder))
-    asking = ProbeSettings(**read_json(folder / _ASKING)) if (folder / _ASKING).is_file() else ProbeSettings()
-    reply = reply_to(engine, [question], asking, layers=[probe.layer])[0]
+    reply = reply_to(engine, [question], asking, layers=[gate.probe.layer])[0]
     assert reply.hidden is not None
-    confidence = float(probe.confidence(reply.hidden)[0])
-    sure = confidence >= probe.threshold and not reply.refused
+    confidence = float(gate.confidence(reply.hidden, refusal_logit([reply]))[0])
+    gated = reply.answer.text
+    if confidence < gate.threshold or math.isnan(confidence):
+        gated = REFUSALS[0]
+    elif reply.refused:
+        gated = answers_instead(engine, [question], asking, gate.token)[0].text
     return {
         "question": question,
         "answer": reply.answer.text,
         "confidence": round(confidence, 4),
-        "threshold": round(probe.threshold, 4),
-        "gated": reply.answer.text if sure else REFUSALS[0],
+        "threshold": round(gate.threshold, 4),
+        "gated": gated,
     }

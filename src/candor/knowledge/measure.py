@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from candor.core.errors import CandorError
-from candor.core.files import read_jsonl
+from candor.core.files import read_json, read_jsonl
 from candor.data.invented import invented_questions
 from candor.data.types import Question
 from candor.engine.local import LocalEngine
@@ -22,29 +19,20 @@ from candor.knowledge.evaluate import (
     find_signal,
     measure_ability,
     ranking_scores,
-    refusal_logit,
 )
 from candor.knowledge.evidence import Bools, Floats
-from candor.knowledge.gate import save_gate
+from candor.knowledge.gate import Gate
 from candor.knowledge.judge import Verdict, judge
 from candor.knowledge.probe import layers_of, read_hidden, read_probe
+from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.records import BoundaryRow
-from candor.knowledge.refusal import Reply, reply_to
+from candor.knowledge.refusal import Reply, answers_instead, refusal_logit, reply_to
 from candor.knowledge.results import Measured, items_of, metrics_of
 from candor.knowledge.scores import p_true
-from candor.knowledge.signal import LinearProbe, fit_probe, threshold_for
+from candor.knowledge.signal import fit_probe, threshold_for
 
 if TYPE_CHECKING:
     from candor.knowledge.pipeline import KnowledgeRun
-
-
-@dataclass(frozen=True)
-class Gates:
-    """What decides whether an answer is given."""
-
-    untuned: LinearProbe | None = None
-    tuned: LinearProbe | None = None
-    combined: Pipeline | None = None  # of (tuned probe's log-odds, log-odds against refusing)
 
 
 @dataclass(frozen=True)
@@ -90,10 +78,12 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
 
     before = _ask_untuned(job, sides, invented, chosen)
     job.release()  # never two models in memory without need
-    after = _ask_tuned(job, tuned or job.load_tuned(), sides, invented, chosen)
-
-    signals, gates = _signals(recipe.build.max_over_refusal, sides, signal, after.replies)
-    _save_probes(job, sides, signal, gates)
+    engine = tuned or job.load_tuned()
+    after = _ask_tuned(job, engine, sides, invented, chosen)
+    token = int(read_json(run.path("tune.json"))["dial"]["token"])
+    signals, gate = _signals(recipe, sides, signal, after.replies, token)
+    if gate is not None:
+        gate.save(run.path("checkpoint"), recipe.probe)
     scores = ranking_scores(sides, np.ones(len(sides.rows), dtype=bool))
     if recipe.evaluate.p_true:
         scores["p_true"] = before.p_true
@@ -109,7 +99,8 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
         invented=invented,
         invented_before=before.invented,
         invented_after=after.invented,
-        invented_gated=_invented_gated(recipe.build.max_over_refusal, sides, signals, gates, before, after),
+        forced=_forced(engine, recipe, sides, after.replies, token),
+        invented_gated=_invented_gated(recipe, sides, signal, gate, before, after),
         ability_before=before.ability,
         ability_after=after.ability,
         signal=signal,
@@ -159,59 +150,59 @@ def _judged(sides: Sides, replies: list[Reply]) -> list[Verdict]:
 
 
 def _signals(
-    limit: float, sides: Sides, signal: Signal | None, replies: list[Reply]
-) -> tuple[dict[str, Floats], Gates]:
-    """Scores of all questions by the probes and the tuned model, and the gates made of them."""
+    recipe: KnowledgeRecipe, sides: Sides, signal: Signal | None, replies: list[Reply], token: int
+) -> tuple[dict[str, Floats], Gate | None]:
+    """Scores of all questions by the probes and the tuned model, and the tuned checkpoint's gate."""
     right, validation = sides.before.correct, sides.validation
     refusal = refusal_logit(replies)
     signals: dict[str, Floats] = {"tuned_refusal": refusal}
     if signal is None or replies[0].hidden is None:
-        return signals, Gates()
+        return signals, None
     signals["probe"] = signal.scores
     states = _states(replies)
     probe, _, scores = fit_probe(states[:, None], right, sides.train, validation, layers=[signal.probe.layer])
     signals["probe_tuned"] = scores[0]
-    threshold = threshold_for(probe.confidence(states)[validation], right[validation], limit)
-    columns = np.stack([scores[0], refusal], axis=1)
-    combined = make_pipeline(StandardScaler(), LogisticRegression(C=1.0))
-    combined.fit(columns[validation], right[validation])
-    signals["combined"] = combined.decision_function(columns)
-    return signals, Gates(signal.probe, replace(probe, threshold=threshold), combined)
+    limit = recipe.build.max_over_refusal
+    gate = Gate.fit(probe, scores[0], refusal, right, validation, max_over_refusal=limit, token=token)
+    signals["combined"] = gate.confidence(states, refusal)
+    return signals, gate
 
 
-def _save_probes(job: KnowledgeRun, sides: Sides, signal: Signal | None, gates: Gates) -> None:
-    """The tuned model's probe beside its checkpoint, the untuned model's in its own folder."""
-    if gates.tuned is not None:
-        save_gate(job.run.path("checkpoint"), gates.tuned, job.recipe.probe)
-    if signal is not None:
-        validation = sides.validation
-        confidence = signal.probe.slope * signal.scores + signal.probe.offset
-        threshold = threshold_for(
-            confidence[validation], sides.before.correct[validation], job.recipe.build.max_over_refusal
-        )
-        probe = replace(signal.probe, threshold=float(1 / (1 + np.exp(-threshold))))
-        save_gate(job.run.path("signal"), probe, job.recipe.probe)
+def _forced(
+    engine: LocalEngine, recipe: KnowledgeRecipe, sides: Sides, replies: list[Reply], token: int
+) -> list[Verdict]:
+    """Verdicts on the test questions where the tuned model may not refuse: the gate may overrule it."""
+    test = [int(i) for i in np.flatnonzero(sides.test)]
+    refused = [i for i in test if replies[i].refused]
+    answers = answers_instead(engine, [sides.questions[i].question for i in refused], recipe.probe, token)
+    texts = {i: replies[i].answer.text for i in test}
+    texts.update({i: answer.text for i, answer in zip(refused, answers, strict=True)})
+    return [judge(sides.questions[i].question, sides.questions[i].answers, texts[i]) for i in test]
 
 
 def _invented_gated(
-    limit: float, sides: Sides, signals: dict[str, Floats], gates: Gates, before: Asked, after: Asked
+    recipe: KnowledgeRecipe,
+    sides: Sides,
+    signal: Signal | None,
+    gate: Gate | None,
+    before: Asked,
+    after: Asked,
 ) -> dict[str, Bools]:
-    """Whether each way to abstain refuses each invented question, at its threshold for held-out questions."""
-    right, validation = sides.before.correct[sides.validation], sides.validation
-    found: dict[str, Bools] = {
-        "IDK tuning": np.array([reply.refused for reply in after.invented], dtype=bool)
-    }
-    if gates.untuned is not None:
-        scores = gates.untuned.logit(_states(before.invented))
-        threshold = threshold_for(signals["probe"][validation], right, limit)
-        found["probe gate"] = (scores < threshold) | np.array([reply.refused for reply in before.invented])
-    if gates.tuned is not None and gates.combined is not None:
-        columns = np.stack(
-            [gates.tuned.logit(_states(after.invented)), refusal_logit(after.invented)], axis=1
-        )
-        threshold = threshold_for(signals["combined"][validation], right, limit)
-        found["both"] = gates.combined.decision_function(columns) < threshold
+    """Whether each way to abstain refuses each invented question, at its threshold for held-out ones."""
+    found: dict[str, Bools] = {"IDK tuning": _refused(after.invented)}
+    if signal is not None:
+        right, validation = sides.before.correct[sides.validation], sides.validation
+        threshold = threshold_for(signal.scores[validation], right, recipe.build.max_over_refusal)
+        logits = signal.probe.logit(_states(before.invented))
+        found["probe gate"] = (logits < threshold) | _refused(before.invented)
+    if gate is not None:
+        confidence = gate.confidence(_states(after.invented), refusal_logit(after.invented))
+        found["both"] = confidence < gate.threshold
     return found
+
+
+def _refused(replies: list[Reply]) -> Bools:
+    return np.array([reply.refused for reply in replies], dtype=bool)
 
 
 def _states(replies: list[Reply]) -> Floats:

@@ -84,7 +84,7 @@ class ProbeSettings(Settings):
         description="Layers whose hidden state at the last prompt token is kept; 0 is the embedding.",
     )
     shard: int = Field(
-        default=64, ge=1, description="Questions between two saves; a killed run repeats one shard."
+        default=128, ge=1, description="Questions between two saves; a killed run repeats one shard."
     )
 
 

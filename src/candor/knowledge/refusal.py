@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from candor.engine.protocol import Engine, Generation, Sampling
 from candor.knowledge.build import REFUSALS
@@ -50,6 +51,23 @@ def reply_to(
         if on_progress:
             on_progress(len(part))
     return replies
+
+
+def refusal_logit(replies: Sequence[Reply]) -> NDArray[np.float64]:
+    """The tuned model's log-odds against refusing, from the first token; NaN without alternatives."""
+    values = np.clip(np.array([reply.refusal for reply in replies], dtype=float), 1e-6, 1 - 1e-6)
+    return np.log1p(-values) - np.log(values)
+
+
+def answers_instead(
+    engine: Engine, questions: Sequence[str], asking: ProbeSettings, token: int
+) -> list[Answer]:
+    """What a tuned model answers where it may not begin with the refusal's first token."""
+    if not questions:
+        return []
+    sampling = Sampling(max_tokens=asking.max_tokens, forbid_first=(token,))
+    results = engine.generate([ask(text, asking) for text in questions], sampling)
+    return [answer_of(result.completions[0]) for result in results]
 
 
 def _reply(result: Generation) -> Reply:

@@ -33,6 +33,7 @@ class Measured:
     boundary: list[BoundaryRow]
     replies: list[Reply]  # the tuned model's
     verdicts: list[Verdict]  # of those
+    forced: list[Verdict]  # of the test questions only, where the tuned model may not refuse
     invented: list[Question]
     invented_before: list[Reply]
     invented_after: list[Reply]
@@ -70,7 +71,9 @@ def metrics_of(job: KnowledgeRun, measured: Measured) -> dict[str, Any]:
         "change": evidence.change(before, after, documents),
         "invented": _invented(measured),
         "scores": evidence.score_table(scores, before.correct, documents, replicates),
-        "abstention": abstention_metrics(recipe, sides, after, measured.signals, measured.invented_gated),
+        "abstention": abstention_metrics(
+            recipe, sides, after, Outcomes.of(measured.forced), measured.signals, measured.invented_gated
+        ),
         "curves": {"risk_coverage": evidence.curves(scores, before.correct)},
         "judge": _judge(),
         "tuning": read_json(run.path("tune.json")),

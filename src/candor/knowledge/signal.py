@@ -52,7 +52,7 @@ class LinearProbe:
 
     def confidence(self, states: Floats) -> Floats:
         """Calibrated probability that the answer will be right, for states [n, width]."""
-        return _sigmoid(self.slope * self.logit(states) + self.offset)
+        return sigmoid(self.slope * self.logit(states) + self.offset)
 
     def save(self, folder: Path) -> None:
         """Write candor_probe.safetensors and candor_probe.json beside a checkpoint."""
@@ -199,5 +199,6 @@ def threshold_for(scores: Floats, right: Bools, max_over_refusal: float) -> floa
     return float(kept[min(refused, len(kept) - 1)])
 
 
-def _sigmoid(value: Floats) -> Floats:
+def sigmoid(value: Floats) -> Floats:
+    """1 / (1 + exp(-value)), without overflow."""
     return 1 / (1 + np.exp(-np.clip(value, -60, 60)))
