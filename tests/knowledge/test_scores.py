@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from candor.core.errors import CandorError
+from candor.engine.endpoint import RefusedError
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
 from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.records import Answer, ProbeRow
@@ -63,6 +64,7 @@ class Scripted:
 
     model_name = "scripted"
     chat = True
+    error: CandorError = RefusedError("this server gives no alternatives", status=400)
 
     def __init__(self, *alternatives: dict[str, float] | None, layers: int = 0) -> None:
         self.alternatives = alternatives
@@ -77,7 +79,7 @@ class Scripted:
         hidden_layers: Sequence[int] = (),
     ) -> list[Generation]:
         if not self.alternatives:
-            raise CandorError("this server gives no alternatives")
+            raise self.error
         self.prompts = prompts
         assert isinstance(sampling, Sampling)
         assert (sampling.max_tokens, sampling.temperature) == (1, 0)
@@ -124,7 +126,9 @@ def test_p_true_is_missing_where_nothing_tells() -> None:
     assert all(math.isnan(value) for value in ask_p_true(Scripted({"Maybe": 0.4}, None), 2))
 
 
-def test_server_without_alternatives_leaves_the_score_out_but_a_local_engine_must_not_fail() -> None:
-    assert all(math.isnan(value) for value in ask_p_true(Scripted(), 2))
+def test_a_server_that_refuses_alternatives_leaves_the_score_out_but_an_outage_is_an_error() -> None:
+    engine = Scripted()
+    assert all(math.isnan(value) for value in ask_p_true(engine, 2))
+    engine.error = CandorError("the server is down")
     with pytest.raises(CandorError):
-        ask_p_true(Scripted(layers=3), 2)
+        ask_p_true(engine, 2)
