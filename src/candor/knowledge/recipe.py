@@ -149,5 +149,5 @@ class KnowledgeRecipe(Settings):
     split: SplitSettings = SplitSettings()
     probe: ProbeSettings = ProbeSettings()
     build: BuildSettings = BuildSettings()
-    tune: TrainSettings = TrainSettings(learning_rate=1.8e-5, epochs=3, micro_batch_tokens=768)
+    tune: TrainSettings = TrainSettings(learning_rate=1.2e-5, epochs=3, micro_batch_tokens=768)
     evaluate: EvaluateSettings = EvaluateSettings()

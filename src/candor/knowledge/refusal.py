@@ -42,7 +42,12 @@ def reply_to(
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Reply]:
     """Ask questions greedily, in the words of the probing."""
-    sampling = Sampling(max_tokens=max_tokens or asking.max_tokens, top_logprobs=20)
+    # Alternatives are wanted for the first token only; asked for at every token they would cost more than
+    # the answers. The second setting shares the first one's prefill.
+    sampling = [
+        Sampling(max_tokens=max_tokens or asking.max_tokens),
+        Sampling(max_tokens=1, top_logprobs=20),
+    ]
     replies = []
     for begin in range(0, len(questions), batch):
         part = questions[begin : begin + batch]
@@ -71,8 +76,8 @@ def answers_instead(
 
 
 def _reply(result: Generation) -> Reply:
-    completion = result.completions[0]
-    first = completion.top_logprobs[0] if completion.top_logprobs else None
+    completion, opening = result.completions
+    first = opening.top_logprobs[0] if opening.top_logprobs else None
     score = math.nan
     if first is not None:
         score = sum(math.exp(value) for token, value in first.items() if token.strip() == FIRST_WORD)

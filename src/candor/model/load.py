@@ -214,10 +214,18 @@ def model_layers(spec: str) -> int:
 
 
 def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save an ordinary Hugging Face checkpoint that transformers, vLLM and llama.cpp's converter load."""
-    with _quiet():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    """Save an ordinary Hugging Face checkpoint that transformers, vLLM and llama.cpp's converter load.
+
+    The folder appears whole or not at all; one of that name that was there before is replaced.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary, _quiet():
+        staging = Path(temporary) / "checkpoint"
+        model.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+        if folder.exists():
+            folder.rename(Path(temporary) / "replaced")
+        staging.rename(folder)
 
 
 @contextmanager
