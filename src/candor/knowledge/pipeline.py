@@ -66,7 +66,7 @@ class KnowledgeRun:
         self.reporter = reporter
         self._engine: Engine | None = None
         self._tuned: LocalEngine | None = None
-        self._done_now: set[str] = set()
+        self._done_now: set[str] = set()  # stages whose end was told
 
     def all(self) -> None:
         """Every stage that is not done yet, in order."""
@@ -78,6 +78,7 @@ class KnowledgeRun:
         if self.run.done(stage):
             if stage not in self._done_now:
                 self.reporter.say(f"{stage}: done before")
+                self._done_now.add(stage)
             return
         for before in STAGES[: STAGES.index(stage)]:
             self.run.need(before, f"`candor knowledge {before} --out {self.run.folder}`")
