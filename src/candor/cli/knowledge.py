@@ -251,8 +251,15 @@ def _print_summary(metrics: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(table)
     change = metrics["change"]
-    cut, kept = percent(change["wrong_cut"]), percent(change["right_kept"])
-    console.print(f"wrong answers cut by {cut}, right ones kept {kept}")
+    _print_way("the checkpoint by itself", change, invented["refused_after"])
+    for way in metrics["abstention"]["ways"]:
+        if way["name"] == "both":
+            _print_way("with its gate (candor ask)", way, way["invented_refused"])
+
+
+def _print_way(name: str, found: dict[str, Any], invented: dict[str, Any]) -> None:
+    cut, kept = percent(found["wrong_cut"]), percent(found["right_kept"])
+    print(f"{name}: wrong answers cut by {cut}, right ones kept {kept}, invented refused {percent(invented)}")
 
 
 def percent(estimate: dict[str, Any]) -> str:
