@@ -168,7 +168,8 @@ def to_toml(recipe: BaseModel, *, comments: bool = False) -> str:
         return text
     described = dict(describe(type(recipe)))  # type: ignore[arg-type]
     lines, table = [], ""
-    for line in text.splitlines():
+    # Not splitlines: it also cuts at characters that TOML allows inside a value.
+    for line in text.rstrip("\n").split("\n"):
         if line.startswith("["):
             table = line.strip("[]") + "."
         name = line.partition(" = ")[0]
