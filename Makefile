@@ -26,7 +26,7 @@ test-slow: $(STAMP)  ## run the tests that need many minutes
 lint: $(STAMP)  ## check style, format and types without running anything
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:  ## remove the environment and caches; runs/ stays
 	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
