@@ -14,7 +14,7 @@ from candor.data.types import Question
 from candor.knowledge import evidence
 from candor.knowledge.evaluate import AbilityRun, Sides, Signal, ability_metrics, abstention_metrics
 from candor.knowledge.evidence import Bools, Floats, Outcomes
-from candor.knowledge.judge import Verdict, judge, judge_accuracy
+from candor.knowledge.judge import Verdict, judge_accuracy
 from candor.knowledge.records import BoundaryRow, Split
 from candor.knowledge.refusal import Reply
 from candor.knowledge.split import sizes
@@ -155,13 +155,12 @@ def items_of(measured: Measured) -> list[dict[str, Any]]:
     sides, rows = measured.sides, []
     for i in np.flatnonzero(sides.test):
         question, row = sides.questions[i], sides.rows[i]
-        before = judge(question.question, question.answers, row.greedy.text)
         scores = {name: round(float(values[i]), 4) for name, values in measured.signals.items()}
         confidence = None if measured.confidence is None else round(float(measured.confidence[i]), 4)
         rows.append(
             {
                 **question.model_dump(mode="json", include=_SHOWN),
-                "before": {"text": row.greedy.text, "verdict": before.value},
+                "before": {"text": row.greedy.text, "verdict": measured.boundary[i].greedy.value},
                 "after": {"text": measured.replies[i].answer.text, "verdict": measured.verdicts[i].value},
                 "confidence": confidence,
                 "scores": {name: value for name, value in scores.items() if np.isfinite(value)},
