@@ -78,8 +78,8 @@ def test_an_update_does_not_depend_on_how_it_is_cut():
         # Gradients, not weights: Adam's first step is the gradient's sign, whose rounding would hide nothing.
         model, examples = tiny_model(), tiny_examples()
         objective = Objective(model, examples[0].token_ids)
-        (step,) = plan(examples, settings, share_prefix=True)
-        parts = [collate([examples[i] for i in part], pad_id=0, share_prefix=True) for part in step]
+        (step,) = plan(examples, settings, packs=True)
+        parts = [collate([examples[i] for i in part], pad_id=0, packs=True) for part in step]
         weight = sum(float(part.weights.sum()) for part in parts)
         for part in parts:
             objective.backward(part, weight)

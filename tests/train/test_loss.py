@@ -5,8 +5,7 @@ import torch
 from tiny_models import tiny_examples, tiny_model
 
 from candor.data.conversations import Example
-from candor.train.attention import fast_attention
-from candor.train.batches import collate
+from candor.train.batches import collate, input_length, supervised_places
 from candor.train.loss import Objective
 
 
@@ -24,27 +23,61 @@ def huggingface_loss(model, examples):
     return (losses * weights[:, 1:]).sum()
 
 
-@pytest.mark.parametrize("fast", [False, True])
-@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("longest", [512, 24, 1])
+@pytest.mark.parametrize("packs", [False, True])
+@pytest.mark.parametrize("prefix", [0, 10])
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
-def test_loss_and_gradients_equal_the_plain_ones(kind: str, share: bool, fast: bool, monkeypatch):
+def test_loss_and_gradients_equal_the_plain_ones(kind, prefix, packs, longest, monkeypatch):
+    monkeypatch.setattr("candor.train.attention.LONGEST", longest)  # 24: some are long; 1: all are
     monkeypatch.setattr("candor.train.loss.CHUNK_BYTES", 97 * 4 * 7)  # several chunks, the last one short
-    model, examples = tiny_model(kind), tiny_examples()
+    others = tiny_examples(3, seed=1, prefix=0)  # that don't start with the prefix
+    model, examples = tiny_model(kind), tiny_examples(prefix=prefix) + others
     expected = huggingface_loss(model, examples)
     (expected / 10).backward()
     expected = float(expected.detach())
     gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
-    with fast_attention(model) if fast else torch.enable_grad():
-        objective = Objective(model, examples[0].token_ids)
-        assert objective.composed
-        assert objective.shares_prefix == (kind != "gemma3"), "a sliding window can't share a prefix"
-        batch = collate(examples, pad_id=0, share_prefix=share and objective.shares_prefix)
-        assert (batch.prefix is not None) == (share and kind != "gemma3")
-        assert objective.backward(batch, 10.0) == pytest.approx(expected, rel=1e-5)
-        assert objective.loss(batch) == pytest.approx(expected, rel=1e-5)
+    objective = Objective(model, examples[0].token_ids)
+    assert objective.composed and objective.packs
+    batch = collate(examples, pad_id=0, packs=packs)
+    if packs:
+        assert batch.input_ids.shape == (
+            1,
+            sum(map(input_length, examples)) - prefix * (len(examples) - len(others) - 1),
+        )
+    assert objective.backward(batch, 10.0) == pytest.approx(expected, rel=1e-5)
+    assert objective.loss(batch) == pytest.approx(expected, rel=1e-5)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("packs", [False, True])
+def test_what_is_kept_pulls_nowhere_at_first_and_back_afterwards(packs):
+    model, examples = tiny_model(), tiny_examples(6)
+    kept = [Example(e.token_ids, e.supervised, e.weight, keep=True) for e in examples]
+    objective = Objective(model, examples[0].token_ids)
+    references = objective.references(kept, pad_id=0)
+    with torch.no_grad():
+        whole = model(input_ids=torch.tensor([examples[0].token_ids])).logits[0].log_softmax(-1)
+    places = [place - 1 for place in supervised_places(examples[0])]
+    top = whole[places].topk(64)
+    torch.testing.assert_close(references[kept[0]].logprobs, top.values, rtol=1e-4, atol=1e-5)
+    rest = (1 - top.values.exp().sum(-1)).log()
+    torch.testing.assert_close(references[kept[0]].rest, rest, rtol=1e-3, atol=1e-4)
+
+    batch = collate([*kept, *examples[:2]], pad_id=0, packs=packs, references=references)
+    only = collate(kept, pad_id=0, packs=packs, references=references)
+    assert objective.backward(only, 1.0) == pytest.approx(0, abs=1e-4)
+    assert all(p.grad is None or p.grad.abs().max() < 1e-4 for p in model.parameters())
+    hard = float(huggingface_loss(model, examples[:2]).detach())
+    assert objective.loss(batch) == pytest.approx(hard, rel=1e-4)
+
+    with torch.no_grad():
+        model.lm_head.weight += torch.randn_like(model.lm_head.weight) * 0.05
+        now = model(input_ids=torch.tensor([examples[0].token_ids])).logits[0].log_softmax(-1)
+    exact = float((whole.exp() * (whole - now)).sum(-1)[places].sum()) * examples[0].weight
+    first = collate(kept[:1], pad_id=0, packs=packs, references=references)
+    assert 0.5 * exact < objective.loss(first) <= exact
 
 
 def test_a_model_whose_head_does_not_compose_uses_its_own_forward():
@@ -58,7 +91,7 @@ def test_a_model_whose_head_does_not_compose_uses_its_own_forward():
 
     model.forward = scaled
     objective = Objective(model, examples[0].token_ids)
-    assert not objective.composed and not objective.shares_prefix
+    assert not objective.composed and not objective.packs
     expected = float(huggingface_loss(model, examples).detach())
     assert objective.loss(collate(examples, pad_id=0)) == pytest.approx(expected, rel=1e-5)
 
@@ -69,9 +102,9 @@ def test_only_supervised_positions_send_gradient_back():
     seen = []
     model.model.norm.register_full_backward_hook(lambda _, into, out: seen.append(out[0]))
     objective.backward(batch, 1.0)
-    active = seen[0].abs().sum(-1) > 0  # [batch, time]: where the loss reaches the last hidden states
+    active = (seen[0].abs().sum(-1) > 0).flatten()  # where the loss reaches the last hidden states
     expected = torch.zeros_like(active)
-    expected[batch.rows, batch.columns] = True
+    expected[batch.places] = True
     assert torch.equal(active, expected)
     supervised = sum(sum(example.supervised) for example in examples)
     assert int(active.sum()) == supervised < active.numel()

@@ -10,16 +10,12 @@ a second run refuses to mix with a different recipe.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
-import gc
 import importlib.metadata
 import json
 import os
 import platform
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -31,6 +27,7 @@ import psutil
 import candor
 from candor.core.errors import CandorError, InputError, unwritable
 from candor.core.files import read_json, sha256_of, write_json, write_text
+from candor.core.memory import peak_memory
 from candor.core.recipe import Settings, differences, read_recipe, to_toml
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Settings)
@@ -288,19 +285,6 @@ def machine() -> dict[str, Any]:
         "cores": cores,
         "memory_bytes": psutil.virtual_memory().total,
     }
-
-
-def peak_memory() -> int:
-    """Largest resident set of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def return_freed_memory() -> None:
-    """Give memory that was freed back to the system; glibc keeps it otherwise, and stages add up."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _now() -> str:

@@ -55,11 +55,16 @@ class Conversation(Row):
 
 @dataclass(frozen=True)
 class Example:
-    """A tokenised conversation: `supervised[i]` says whether `token_ids[i]` is to be predicted."""
+    """A tokenised conversation: `supervised[i]` says whether `token_ids[i]` is to be predicted.
+
+    With `keep`, what is to be learned there is not the token but all that the model expected before
+    training, whatever it was: the text is an occasion to stay the same.
+    """
 
     token_ids: tuple[int, ...]
     supervised: tuple[bool, ...]
     weight: float = 1.0
+    keep: bool = False
 
     def __post_init__(self) -> None:
         if len(self.token_ids) != len(self.supervised):

@@ -2,7 +2,7 @@
 
 questions.jsonl, rejected.jsonl, generation.json        questions
 probe/shard-NNNN.jsonl (+ .safetensors)                 probe
-boundary.jsonl, idk/train.jsonl, idk/validation.jsonl   build
+boundary.jsonl, idk/{train,validation,keep}.jsonl       build
 checkpoint/ (with candor_probe.*), tune.json            tune
 evaluation/*.jsonl, metrics.json                        evaluate
 report.html                                             report
@@ -18,9 +18,10 @@ from typing import Any
 
 from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json, read_jsonl, write_json, write_jsonl, write_text
+from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
 from candor.core.recipe import differences, read_recipe, to_toml
-from candor.core.run import Run, return_freed_memory
+from candor.core.run import Run
 from candor.data.invented import invented_questions
 from candor.data.types import Question
 from candor.engine.local import LocalEngine
@@ -28,6 +29,7 @@ from candor.engine.prompts import no_template
 from candor.engine.protocol import Engine
 from candor.engine.remote import RemoteEngine
 from candor.knowledge import measure, sources
+from candor.knowledge.anchors import anchor_rows
 from candor.knowledge.boundary import draw_boundary
 from candor.knowledge.build import balanced, build_examples, conversation, refusal_for
 from candor.knowledge.probe import ask, layers_of, probe_questions, read_probe
@@ -258,11 +260,24 @@ class KnowledgeRun:
                     for q in invented_questions(recipe.build.invented, recipe.seed, split="train")
                 ]
                 examples += rehearsal_rows(self.engine, recipe.build.rehearsal)
+                self._write_anchors()
             examples = balanced(examples)
             write_jsonl(self.run.path("idk", f"{split}.jsonl"), examples)
             labels = Counter(row["label"] for row in examples)
             self.reporter.say(f"{split}: " + ", ".join(f"{n} {label}" for label, n in sorted(labels.items())))
             self.run.event("built", split=split, **labels)
+
+    def _write_anchors(self) -> None:
+        """What tuning is to leave as it is, idk/keep.jsonl."""
+        recipe = self.recipe
+        tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
+        rows = anchor_rows(self.engine, tokenizer, recipe.build.anchors, recipe.seed, self.template())
+        if len(rows) < recipe.build.anchors / 2:
+            self.reporter.say(
+                f"keep: only {len(rows)} of {recipe.build.anchors} texts by the model itself, so tuning may "
+                "change more than refusing"
+            )
+        write_jsonl(self.run.path("idk", "keep.jsonl"), rows)
 
     def tune(self) -> None:
         """Tune, set how readily to refuse, and save the checkpoint."""
@@ -285,8 +300,7 @@ class KnowledgeRun:
 
             engine, record = tune(
                 recipe,
-                self.run.path("idk", "train.jsonl"),
-                self.run.path("idk", "validation.jsonl"),
+                self.run.path("idk"),
                 self.run.path("tuning"),
                 validation,
                 template=self.template(),

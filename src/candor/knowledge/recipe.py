@@ -121,6 +121,12 @@ class BuildSettings(Settings):
         ge=0,
         description="Plain instructions, with the model's own replies, so that refusing does not spread.",
     )
+    anchors: int = Field(
+        default=144,
+        ge=0,
+        description="Texts of the model's own making (two thirds conversations, the rest prose) on which "
+        "tuning keeps what it expects.",
+    )
 
 
 class EvaluateSettings(Settings):
@@ -149,5 +155,5 @@ class KnowledgeRecipe(Settings):
     split: SplitSettings = SplitSettings()
     probe: ProbeSettings = ProbeSettings()
     build: BuildSettings = BuildSettings()
-    tune: TrainSettings = TrainSettings(learning_rate=1.2e-5, epochs=3, micro_batch_tokens=768)
+    tune: TrainSettings = TrainSettings(learning_rate=6e-5, epochs=3, frozen=0.5, micro_batch_tokens=2048)
     evaluate: EvaluateSettings = EvaluateSettings()

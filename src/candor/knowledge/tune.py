@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import torch
 
 from candor.core.errors import CandorError
 from candor.core.files import read_json_lines
-from candor.core.run import return_freed_memory
+from candor.core.memory import return_freed_memory
 from candor.data.conversations import Conversation, Example, encode, encode_all
 from candor.data.types import Question
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import encode_prompt, set_template
 from candor.engine.protocol import Engine, Message, Sampling
 from candor.knowledge import ability
+from candor.knowledge.anchors import prose_example
 from candor.knowledge.build import REFUSALS, conversation
 from candor.knowledge.dial import final_states, margins, set_dial
 from candor.knowledge.probe import ask
@@ -49,18 +50,35 @@ def rehearsal_rows(engine: Engine, count: int, *, max_tokens: int = 96) -> list[
 
 
 def read_examples(path: Path, tokenizer: Any) -> list[Example]:
-    """Tokenised training rows of a `messages` file."""
+    """Tokenised training rows of a `messages` file. Rehearsed replies are kept, not imitated."""
+    rows = [row for _, row in read_json_lines(path)]
     conversations = [
         Conversation.model_validate({"messages": row["messages"], "weight": row.get("weight", 1.0)})
-        for _, row in read_json_lines(path)
+        for row in rows
     ]
-    return encode_all(conversations, tokenizer, max_tokens=_LONGEST_EXAMPLE)[0]
+    examples, too_long = encode_all(conversations, tokenizer, max_tokens=_LONGEST_EXAMPLE)
+    left = [row for place, row in enumerate(rows) if place not in set(too_long)]
+    return [
+        replace(example, keep=True, weight=1.0) if row.get("label") == "rehearsal" else example
+        for example, row in zip(examples, left, strict=True)
+    ]
+
+
+def read_anchors(path: Path, tokenizer: Any) -> list[Example]:
+    """Tokenised rows of `anchors.anchor_rows`."""
+    examples: list[Example | None] = []
+    for _, row in read_json_lines(path):
+        if "text" in row:
+            examples.append(prose_example(row["text"], tokenizer))
+        else:
+            conversation = Conversation.model_validate({"messages": row["messages"]})
+            examples.append(replace(encode(conversation, tokenizer), keep=True))
+    return [example for example in examples if example is not None]
 
 
 def tune(
     recipe: KnowledgeRecipe,
     data: Path,
-    validation_data: Path,
     state: Path,
     validation: Sequence[tuple[Question, bool]],
     *,
@@ -71,8 +89,8 @@ def tune(
 
     Args:
         recipe: settings.
-        data: training rows, `messages` JSONL.
-        validation_data: held-out rows, for the loss and for where answers don't begin.
+        data: folder of the training rows (train.jsonl, keep.jsonl) and of held-out rows (validation.jsonl),
+            the latter for the loss and for where answers don't begin.
         state: folder for the unfinished training state.
         validation: held-out questions, each with whether it was answered rightly before.
         template: the chat template's text, or None for the model's own.
@@ -84,10 +102,11 @@ def tune(
     """
     tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
     set_template(tokenizer, template)
-    held_out = read_examples(validation_data, tokenizer)
+    held_out = read_examples(data / "validation.jsonl", tokenizer)
+    examples = read_examples(data / "train.jsonl", tokenizer) + read_anchors(data / "keep.jsonl", tokenizer)
     result = fit(
         load_model(recipe.model.name, dtype="bfloat16", trust_remote_code=recipe.model.trust_remote_code),
-        read_examples(data, tokenizer),
+        examples,
         recipe.tune,
         pad_id=int(tokenizer.pad_token_id or 0),  # type: ignore[arg-type]
         folder=state,

@@ -1,76 +1,336 @@
-"""Attention for short sequences on a CPU.
+"""Attention among packed sequences: one row of tokens, of which each sequence sees only itself.
 
-PyTorch's fused attention is made for long sequences: its backward pass on a CPU works through each head of
-each row by itself. At the lengths of questions and answers, batched products over whole groups of heads are
-several times faster (40 rows of 46 tokens, 9 heads, one Zen 5 core: 9 ms forward and backward against
-27 ms), and grouped-query heads need no repeated copies of their keys. Longer sequences and other devices
-go to PyTorch's as before.
+Linear layers don't care where a sequence ends, so a step runs fastest as one row [1, T] of all its tokens,
+without padding, and what all sequences start with is in it once. Attention does care: a token attends to
+the shared prefix and to its own sequence up to itself. Here the short sequences are gathered into small
+padded groups for batched products and scattered back; long ones go to PyTorch's fused kernel, equal
+lengths together. The result is that of each sequence by itself, up to the rounding of the arithmetic type.
+
+PyTorch's fused kernel is made for long sequences: on a CPU its backward pass works through each head of each
+row by itself (40 rows of 46 tokens, 9 heads, one Zen 5 core: 27 ms forward and backward; grouped: 9 ms).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
-NAME = "candor_short"
+NAME = "candor_packed"
 
-# Keys beyond which the fused kernel wins: the scores of one row's head no longer fit the inner caches.
+# Keys beyond which the fused kernel wins: the scores of one sequence's head no longer fit the inner caches.
 LONGEST = 512
+# What some architectures ask of their attention and this one can't do.
+_UNKNOWN = ("softcap", "s_aux", "head_mask", "position_bias")
+# Sequences of a padded group differ at most so much in length.
+_SPREAD = 1.25
 
 
-def short_attention(
+class UnsupportedAttentionError(Exception):
+    """The model's attention does something that packed attention does not know."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sequences that attention works on together; `index` says where each one's tokens are packed."""
+
+    index: torch.Tensor  # [sequences, longest]; padding repeats the last token
+    lengths: tuple[int, ...]
+    after_prefix: bool  # sees the shared prefix
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where sequences are in a packed row: a prefix that many share first, then each one's own tokens."""
+
+    prefix: int
+    groups: tuple[Group, ...]
+    slot: torch.Tensor  # [tokens]: each packed token's place among the groups' index tensors, laid end to end
+    tokens: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], prefix: int = 0, after: Sequence[bool] | None = None) -> Layout:
+        """The layout of sequences packed in this order.
+
+        Args:
+            lengths: tokens of each sequence, less the prefix where it starts with it; at least 1.
+            prefix: tokens that sequences start with, packed once before them.
+            after: which sequences start with it; None for all.
+        """
+        groups = [Group(torch.arange(prefix)[None], (prefix,), False)] if prefix else []
+        starts = [prefix]
+        for length in lengths:
+            starts.append(starts[-1] + length)
+        for member in (True, False):
+            chosen = [i for i in range(len(lengths)) if (after[i] if after else True) == member]
+            part: list[int] = []
+            for number in sorted(chosen, key=lambda i: (lengths[i], i)):
+                if part and not _together(lengths[part[0]], lengths[number], prefix * member):
+                    groups.append(_group(part, starts, lengths, member and prefix > 0))
+                    part = []
+                part.append(number)
+            if part:
+                groups.append(_group(part, starts, lengths, member and prefix > 0))
+        slot = torch.empty(starts[-1], dtype=torch.long)
+        offset = 0
+        for group in groups:
+            longest = group.index.shape[1]
+            for row, length in enumerate(group.lengths):
+                begin = offset + row * longest
+                slot[group.index[row, :length]] = torch.arange(begin, begin + length)
+            offset += group.index.numel()
+        return cls(prefix, tuple(groups), slot, starts[-1])
+
+    def to(self, device: torch.device) -> Layout:
+        """The same layout on a device."""
+        groups = tuple(Group(g.index.to(device), g.lengths, g.after_prefix) for g in self.groups)
+        return Layout(self.prefix, groups, self.slot.to(device), self.tokens)
+
+    def positions(self) -> torch.Tensor:
+        """Each packed token's position in its own sequence, [1, tokens]."""
+        positions = torch.empty(self.tokens, dtype=torch.long)
+        for group in self.groups:
+            begin = self.prefix if group.after_prefix else 0
+            for row, length in enumerate(group.lengths):
+                positions[group.index[row, :length].cpu()] = torch.arange(begin, begin + length)
+        return positions[None]
+
+
+def _together(shortest: int, length: int, prefix: int) -> bool:
+    if prefix + length > LONGEST:
+        return length == shortest
+    return length <= max(_SPREAD * shortest, shortest + 4)
+
+
+def _group(part: list[int], starts: list[int], lengths: Sequence[int], after_prefix: bool) -> Group:
+    longest = max(lengths[i] for i in part)
+    index = torch.stack(
+        [(starts[i] + torch.arange(longest)).clamp(max=starts[i] + lengths[i] - 1) for i in part]
+    )
+    return Group(index, tuple(lengths[i] for i in part), after_prefix)
+
+
+class _Pass:
+    """The layout that the pass now running works on.
+
+    Models hand unknown arguments down to their attention in different ways or not at all, hence a variable
+    of the module. Training is one pass at a time.
+    """
+
+    layout: Layout | None = None
+
+
+def packed_attention(
     module: nn.Module,
-    query: torch.Tensor,  # [batch, heads, time, width]
-    key: torch.Tensor,  # [batch, groups, keys, width]
+    query: torch.Tensor,  # [1, heads, tokens, width]
+    key: torch.Tensor,  # [1, key heads, tokens, width]
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Softmax attention with the signature that transformers asks for; causal if there is no mask."""
-    B, H, T, D = query.shape
-    G, S = key.shape[1], key.shape[2]
-    if query.device.type != "cpu" or S > LONGEST or dropout or kwargs.get("is_causal") is not None:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
-        )
-    scale = D**-0.5 if scaling is None else scaling
-    grouped = query.float().reshape(B, G, H // G * T, D)  # all heads of a group read the same keys
-    # Scores in float32: rounded to bfloat16 they would move probabilities by several per cent.
-    scores = torch.matmul(grouped * scale, key.float().transpose(-1, -2)).view(B, G, H // G, T, S)
-    if attention_mask is None:
-        allowed = torch.ones(T, S, dtype=torch.bool).tril(S - T) if T > 1 else None
-    else:
-        allowed = attention_mask.unsqueeze(2)  # [batch or 1, 1, 1, time, keys]
-    if allowed is not None:
-        hidden = torch.finfo(scores.dtype).min
-        bias = allowed if allowed.is_floating_point() else torch.where(allowed, 0.0, hidden).to(scores.dtype)
-        scores = scores + bias
-    mixed = torch.matmul(scores.softmax(-1).to(value.dtype).view(B, G, H // G * T, S), value)
-    return mixed.view(B, H, T, D).transpose(1, 2).contiguous(), None
+    """Attention with the signature that transformers asks for, among the sequences of the layout in force.
+
+    Raises:
+        UnsupportedAttentionError: dropout, soft caps, sinks or an explicit mask are asked for.
+    """
+    layout = _Pass.layout
+    extra = [name for name in _UNKNOWN if kwargs.get(name) is not None]
+    if layout is None or attention_mask is not None or dropout or extra:
+        raise UnsupportedAttentionError(f"packed attention does not know {extra or 'this mask or dropout'}")
+    if getattr(module, "is_causal", True) is False or kwargs.get("is_causal") is False:
+        raise UnsupportedAttentionError("packed attention is causal")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    mixed = _Packed.apply(query[0], key[0], value[0], layout, scale, sliding_window)
+    return mixed.transpose(0, 1)[None], None
 
 
-AttentionInterface.register(NAME, short_attention)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+def _no_mask(*_: Any, **__: Any) -> None:
+    """The layout says who sees whom."""
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, _no_mask)
 
 
 @contextmanager
-def fast_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Use `short_attention` within the block, where the model is on a CPU and uses PyTorch's."""
-    before = model.config._attn_implementation
-    if before != "sdpa" or next(model.parameters()).device.type != "cpu":
+def packing(model: PreTrainedModel, layout: Layout) -> Iterator[None]:
+    """Within the block, the model's forward and backward passes are on one row packed like this."""
+    implementation, before = str(model.config._attn_implementation), _Pass.layout
+    if implementation != NAME:
+        model.set_attn_implementation(NAME)
+    _Pass.layout = layout
+    try:
         yield
-        return
+    finally:
+        _Pass.layout = before
+        if implementation != NAME:
+            model.set_attn_implementation(implementation)
+
+
+@contextmanager
+def packed_model(model: PreTrainedModel) -> Iterator[None]:
+    """Keep the packed attention switched on for a while: switching walks through all modules."""
+    before = str(model.config._attn_implementation)
     model.set_attn_implementation(NAME)
     try:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+class _Packed(torch.autograd.Function):
+    """softmax(scale · q kᵀ) v within each sequence; q [heads, tokens, width], k and v [key heads, …].
+
+    Attention weights are computed again on the way back: kept, they would be most of a step's memory.
+    """
+
+    @staticmethod
+    def forward(ctx, q, k, v, layout: Layout, scale: float, window: int | None):  # type: ignore[override]
+        parts, kept = [], []
+        learns = any(ctx.needs_input_grad[:3])
+        for group in layout.groups:
+            if _is_long(group, layout):
+                with torch.set_grad_enabled(learns):
+                    leaves = [x.detach().requires_grad_(learns) for x in (q, k, v)]
+                    part = _fused(leaves[0], leaves[1], leaves[2], group, layout, scale, window)
+                kept.append((leaves, part))
+                parts.append(part.detach().flatten(1, 2))
+            else:
+                weights = _weights(q, k, group, layout, scale, window)
+                mixed = weights @ _gathered(v, group, layout)
+                kept.append(None)
+                parts.append(_ungrouped(mixed, group, k.shape[0]).to(q.dtype))
+        ctx.save_for_backward(q, k, v)
+        ctx.extra = (layout, scale, window, kept if learns else None)
+        return torch.cat(parts, dim=1).index_select(1, layout.slot)
+
+    @staticmethod
+    def backward(ctx, *outputs: torch.Tensor):  # type: ignore[override]
+        q, k, v = ctx.saved_tensors
+        layout, scale, window, kept = ctx.extra
+        G, P = k.shape[0], layout.prefix
+        slots = sum(group.index.numel() for group in layout.groups)
+        dq, dk, dv = (x.new_empty(x.shape[0], slots, x.shape[2]) for x in (q, k, v))
+        prefix_k, prefix_v = (torch.zeros_like(x[:, :P], dtype=torch.float32) for x in (k, v))
+        whole: list[tuple[torch.Tensor, ...]] = []
+        offset = 0
+        for group, fused in zip(layout.groups, kept, strict=True):
+            B, L = group.index.shape
+            place = slice(offset, offset + B * L)
+            offset += B * L
+            above = outputs[0].index_select(1, group.index.flatten())  # [heads, B L, width]
+            if fused is not None:
+                leaves, part = fused
+                whole.append(torch.autograd.grad(part, leaves, above.unflatten(1, (B, L))))
+                for rows in (dq, dk, dv):
+                    rows[:, place] = 0
+                continue
+            # A padded place repeats a token that has a place of its own: nothing may flow back through it.
+            for row, length in enumerate(group.lengths):
+                above[:, row * L + length : (row + 1) * L] = 0
+            weights = _weights(q, k, group, layout, scale, window)  # [B G, R L, keys]
+            above = _grouped(above, group, G)
+            back = above @ _gathered(v, group, layout).transpose(1, 2)
+            back = weights * (back - (back * weights).sum(-1, keepdim=True)) * scale  # at q kᵀ
+            dq[:, place] = _ungrouped(back @ _gathered(k, group, layout), group, G).to(q.dtype)
+            for rows, shared, products in (
+                (dk, prefix_k, back.transpose(1, 2) @ _queries(q, group, G)),
+                (dv, prefix_v, weights.transpose(1, 2) @ above),
+            ):
+                found = products.unflatten(0, (B, G))  # [B, G, keys, width]
+                rows[:, place] = found[:, :, -L:].transpose(0, 1).flatten(1, 2).to(rows.dtype)
+                if group.after_prefix:
+                    shared.add_(found[:, :, :P].sum(0))
+        results = [rows.index_select(1, layout.slot) for rows in (dq, dk, dv)]
+        for parts in whole:
+            for result, part in zip(results, parts, strict=True):
+                result.add_(part)
+        if P:
+            results[1][:, :P] += prefix_k.to(k.dtype)
+            results[2][:, :P] += prefix_v.to(v.dtype)
+        return (*results, None, None, None)
+
+
+def _is_long(group: Group, layout: Layout) -> bool:
+    return group.index.shape[1] + (layout.prefix if group.after_prefix else 0) > LONGEST
+
+
+def _grouped(x: torch.Tensor, group: Group, shared: int) -> torch.Tensor:
+    """[heads, B L, width] to float32 [B G, R L, width]: heads that read the same keys in one product."""
+    B, L = group.index.shape
+    heads, _, D = x.shape
+    return x.view(shared, heads // shared, B, L, D).permute(2, 0, 1, 3, 4).reshape(B * shared, -1, D).float()
+
+
+def _ungrouped(x: torch.Tensor, group: Group, shared: int) -> torch.Tensor:
+    """The way back from `_grouped`."""
+    B, L = group.index.shape
+    D = x.shape[-1]
+    return x.view(B, shared, -1, L, D).permute(1, 2, 0, 3, 4).reshape(-1, B * L, D)
+
+
+def _queries(q: torch.Tensor, group: Group, shared: int) -> torch.Tensor:
+    return _grouped(q.index_select(1, group.index.flatten()), group, shared)
+
+
+def _gathered(x: torch.Tensor, group: Group, layout: Layout) -> torch.Tensor:
+    """float32 keys or values of a group, the prefix's before each sequence's own: [B G, keys, width]."""
+    B, L = group.index.shape
+    own = x.index_select(1, group.index.flatten()).unflatten(1, (B, L)).transpose(0, 1)
+    if group.after_prefix:
+        own = torch.cat([x[None, :, : layout.prefix].expand(B, -1, -1, -1), own], dim=2)
+    return own.flatten(0, 1).float()
+
+
+def _weights(
+    q: torch.Tensor, k: torch.Tensor, group: Group, layout: Layout, scale: float, window: int | None
+) -> torch.Tensor:
+    """Attention weights, float32 [B G, R L, keys]. In bfloat16 scores would move them by several per cent."""
+    scores = _queries(q, group, k.shape[0]) * scale @ _gathered(k, group, layout).transpose(1, 2)
+    L, S = group.index.shape[1], scores.shape[2]
+    seen = _seen(L, S, window, scores.device)
+    bias = torch.zeros(L, S, device=scores.device).masked_fill_(~seen, float("-inf"))
+    scores.unflatten(1, (-1, L)).add_(bias)
+    return scores.softmax(-1)
+
+
+def _seen(queries: int, keys: int, window: int | None, device: torch.device) -> torch.Tensor:
+    """Whether the i-th of the last `queries` tokens sees the j-th of `keys`: causal, within the window."""
+    distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
+    return (distance >= 0) if window is None else (distance >= 0) & (distance < window)
+
+
+def _fused(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    group: Group,
+    layout: Layout,
+    scale: float,
+    window: int | None,
+) -> torch.Tensor:
+    """PyTorch's kernel on sequences of equal length, [heads, B, L, width]."""
+    B, L = group.index.shape
+    flat = group.index.flatten()
+    query = q.index_select(1, flat).unflatten(1, (B, L)).transpose(0, 1)  # [B, heads, L, width]
+    pairs = []
+    for x in (k, v):
+        own = x.index_select(1, flat).unflatten(1, (B, L)).transpose(0, 1)
+        if group.after_prefix:
+            own = torch.cat([x[None, :, : layout.prefix].expand(B, -1, -1, -1), own], dim=2)
+        pairs.append(own)
+    S = pairs[0].shape[2]
+    plain = S == L and (window is None or window >= S)
+    mask = None if plain else _seen(L, S, window, q.device)
+    mixed = torch.nn.functional.scaled_dot_product_attention(
+        query, *pairs, attn_mask=mask, is_causal=plain, scale=scale, enable_gqa=k.shape[0] != q.shape[0]
+    )
+    return mixed.transpose(0, 1)

@@ -1,21 +1,24 @@
 """Which examples make an update, and how they become tensors.
 
 An update takes the next examples of a shuffled order up to a token budget, so that its contents do not
-depend on lengths. Inside it the examples are sorted by length and cut into micro-batches with little
-padding; as the loss is normalised over the whole update, the cut changes memory and speed and not the
-result.
+depend on lengths. Inside it the examples are sorted by length and cut into micro-batches, packed where the
+model allows it and with little padding where not; as the loss is normalised over the whole update, the cut
+changes memory and speed and not the result.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import torch
 
 from candor.data.conversations import Example
+from candor.train.attention import Layout
 from candor.train.settings import TrainSettings
 
 # Below this many common tokens a separate pass over the prefix costs more than it saves.
@@ -23,29 +26,51 @@ MIN_SHARED_PREFIX = 8
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Tensors of one micro-batch. Rows are padded on the right, so causal attention needs no padding mask.
+class Reference:
+    """What the untuned model expects at some positions: its likeliest tokens, and all others as one."""
 
-    `prefix` are tokens that all rows start with and none of them is supervised on; `input_ids` are what
-    follows them. `rows`, `columns` say where in `input_ids` the model predicts `targets`.
+    tokens: torch.Tensor  # [positions, top]
+    logprobs: torch.Tensor  # [positions, top], float32
+    rest: torch.Tensor  # [positions], log-probability of any other token
+
+    @classmethod
+    def joined(cls, parts: Sequence[Reference]) -> Reference:
+        """The positions of several, one after the other."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in _FIELDS))
+
+
+_FIELDS = ("tokens", "logprobs", "rest")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of one micro-batch.
+
+    With a `layout`, `input_ids` is one packed row; without, the rows are padded on the right, so causal
+    attention needs no padding mask. `places` say where in the flattened `input_ids` the model predicts: first
+    `targets`, then what is to stay as `reference` has it. `weights` are for both, in this order.
     """
 
-    prefix: torch.Tensor | None  # [1, shared]
-    input_ids: torch.Tensor  # [batch, time]
-    rows: torch.Tensor  # [supervised]
-    columns: torch.Tensor  # [supervised]
-    targets: torch.Tensor  # [supervised]
+    input_ids: torch.Tensor  # [1, tokens] or [batch, time]
+    places: torch.Tensor  # [supervised]
+    targets: torch.Tensor  # [supervised, less those of the reference]
     weights: torch.Tensor  # [supervised], float32
     tokens: int  # tokens of the examples that went in, padding and sharing aside
+    layout: Layout | None = None
+    reference: Reference | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        moved = {
+        if device.type == "cpu":
+            return self
+        fields = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
             if isinstance(value, torch.Tensor)
         }
-        return Batch(**{**vars(self), **moved})
+        layout = None if self.layout is None else self.layout.to(device)
+        reference = self.reference and Reference(*(getattr(self.reference, n).to(device) for n in _FIELDS))
+        return Batch(**{**vars(self), **fields, "layout": layout, "reference": reference})
 
 
 def input_length(example: Example) -> int:
@@ -55,20 +80,20 @@ def input_length(example: Example) -> int:
 
 
 def plan(
-    examples: Sequence[Example], settings: TrainSettings, *, share_prefix: bool = False
+    examples: Sequence[Example], settings: TrainSettings, *, packs: bool = False
 ) -> list[list[list[int]]]:
     """Example indices of every update: [step][micro-batch][example], from the seed alone.
 
     Examples without a supervised token (beyond the first token, which nothing predicts) are left out.
-    With `share_prefix`, tokens that all examples start with don't count towards a micro-batch; which
-    examples make an update stays the same.
+    Packed, a prefix that many examples share doesn't count towards a micro-batch and neither does padding;
+    which examples make an update stays the same.
     """
     lengths = [input_length(example) for example in examples]
     chosen = [i for i, length in enumerate(lengths) if length > 0 and examples[i].weight > 0]
     if not chosen:
         return []
-    shared = shared_prefix([examples[i] for i in chosen]) if share_prefix else 0
-    rest = [length - shared for length in lengths]
+    shared, members = shared_prefix(examples) if packs else (0, [False] * len(examples))
+    rest = [length - shared * member for length, member in zip(lengths, members, strict=True)]
     usable = np.array(chosen)
     steps: list[list[list[int]]] = []
     remaining = round(settings.epochs * len(usable))
@@ -77,7 +102,7 @@ def plan(
         remaining -= len(order)
         for step in _cut(order.tolist(), lengths, settings.batch_tokens, padded=False):
             step.sort(key=lambda i: (lengths[i], i))
-            steps.append(_cut(step, rest, settings.micro_batch_tokens, padded=True))
+            steps.append(_cut(step, rest, settings.micro_batch_tokens, padded=not packs))
     return steps if settings.max_steps is None else steps[: settings.max_steps]
 
 
@@ -96,45 +121,78 @@ def _cut(order: list[int], lengths: list[int], budget: int, *, padded: bool) -> 
     return runs
 
 
-def collate(examples: Sequence[Example], *, pad_id: int, share_prefix: bool = False) -> Batch:
+def collate(
+    examples: Sequence[Example],
+    *,
+    pad_id: int,
+    packs: bool = False,
+    references: Mapping[Example, Reference] | None = None,
+) -> Batch:
     """Tensors for a few examples.
 
     Args:
         examples: each with at least one supervised token after its first.
         pad_id: any valid token; the model's output there is never used.
-        share_prefix: take the tokens that all examples start with out of the rows, to be read once.
+        packs: one row of all tokens, what many of them start with in it once; else a padded row for each.
+        references: of the examples that are to stay as they are.
     """
     lengths = [input_length(example) for example in examples]
-    shared = shared_prefix(examples) if share_prefix and len(examples) > 1 else 0
-    ids = torch.full((len(examples), max(lengths) - shared), pad_id, dtype=torch.long)
-    rows, columns, targets, weights = [], [], [], []
-    for row, (example, length) in enumerate(zip(examples, lengths, strict=True)):
-        ids[row, : length - shared] = torch.tensor(example.token_ids[shared:length])
-        for place in range(1, length + 1):
-            if example.supervised[place]:
-                rows.append(row)
-                columns.append(place - 1 - shared)
-                targets.append(example.token_ids[place])
-                weights.append(example.weight)
+    layout = None
+    if packs:
+        shared, members = shared_prefix(examples)
+        skipped = [shared * member for member in members]
+        layout = Layout.of([n - skip for n, skip in zip(lengths, skipped, strict=True)], shared, members)
+        row = list(examples[members.index(True)].token_ids[:shared]) if shared else []
+        starts = []
+        for example, length, skip in zip(examples, lengths, skipped, strict=True):
+            starts.append(len(row) - skip)
+            row += example.token_ids[skip:length]
+        ids = torch.tensor([row])
+    else:
+        width = max(lengths)
+        ids = torch.full((len(examples), width), pad_id, dtype=torch.long)
+        for number, (example, length) in enumerate(zip(examples, lengths, strict=True)):
+            ids[number, :length] = torch.tensor(example.token_ids[:length])
+        starts = [number * width for number in range(len(examples))]
+    places, targets, weights = [], [], []
+    kept = [example for example in examples if example.keep]
+    for example, start in sorted(zip(examples, starts, strict=True), key=lambda pair: pair[0].keep):
+        found = supervised_places(example)
+        places += [start + place - 1 for place in found]
+        weights += [example.weight] * len(found)
+        if not example.keep:
+            targets += [example.token_ids[place] for place in found]
+    if kept and references is None:
+        raise ValueError("an example is to be kept as it is, but there is no reference for it")
     return Batch(
-        prefix=torch.tensor([examples[0].token_ids[:shared]]) if shared else None,
         input_ids=ids,
-        rows=torch.tensor(rows),
-        columns=torch.tensor(columns),
-        targets=torch.tensor(targets),
+        places=torch.tensor(places),
+        targets=torch.tensor(targets, dtype=torch.long),
         weights=torch.tensor(weights, dtype=torch.float32),
         tokens=sum(lengths),
+        layout=layout,
+        reference=Reference.joined([references[e] for e in kept]) if kept and references else None,
     )
 
 
-def shared_prefix(examples: Sequence[Example]) -> int:
-    """Number of leading tokens that all examples have in common and that predict nothing supervised.
+def supervised_places(example: Example) -> list[int]:
+    """Where the tokens are that the model learns to predict; nothing predicts the first one."""
+    return [place for place in range(1, input_length(example) + 1) if example.supervised[place]]
 
-    0 where it is too short to be worth a pass of its own.
+
+def shared_prefix(examples: Sequence[Example]) -> tuple[int, list[bool]]:
+    """Leading tokens that many examples have in common and that predict nothing supervised.
+
+    Returns:
+        Their number, 0 where sharing would not save anything, and which examples start with them.
     """
-    starts = (example.supervised.index(True) if True in example.supervised else 0 for example in examples)
-    # The token before the first supervised one makes a prediction, so it stays in the rows.
-    limit = max(min(starts) - 1, 0)
-    heads = {example.token_ids[:limit] for example in examples}
-    shared = next((n for n, tokens in enumerate(zip(*heads, strict=True)) if len(set(tokens)) > 1), limit)
-    return shared if shared >= MIN_SHARED_PREFIX else 0
+    # The token before the first supervised one makes a prediction, so it stays with its example.
+    heads = [
+        e.token_ids[: max(e.supervised.index(True) - 1, 0)] if True in e.supervised else () for e in examples
+    ]
+    openings = Counter(head[:MIN_SHARED_PREFIX] for head in heads if len(head) >= MIN_SHARED_PREFIX)
+    if not openings or (most := openings.most_common(1)[0])[1] < 2:
+        return 0, [False] * len(examples)
+    members = [head[:MIN_SHARED_PREFIX] == most[0] for head in heads]
+    columns = zip(*{head for head, member in zip(heads, members, strict=True) if member}, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns)), members

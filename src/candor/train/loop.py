@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import time
@@ -16,8 +17,8 @@ from transformers import PreTrainedModel
 
 from candor.core.errors import CandorError
 from candor.data.conversations import Example
-from candor.train.adapters import add_adapters
-from candor.train.attention import fast_attention
+from candor.train.adapters import add_adapters, freeze
+from candor.train.attention import packed_model
 from candor.train.batches import Batch, collate, plan
 from candor.train.loss import Objective
 from candor.train.masters import Masters
@@ -93,9 +94,12 @@ def fit(
         )
     model.to(torch.bfloat16 if settings.dtype == "bf16" else torch.float32)  # type: ignore[arg-type]
     # Dropout, where a model has any, is seeded by the step: there is no generator state to keep.
-    with fast_attention(model), torch.random.fork_rng():
-        trained = add_adapters(model, settings) if settings.lora_rank else model
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng())
+        trained = add_adapters(model, settings) if settings.lora_rank else freeze(model, settings.frozen)
         run = _Run(trained, examples, evaluate, settings, pad_id)
+        if run.packs:
+            stack.enter_context(packed_model(model))
         try:
             if folder is not None and notes is not None:
                 run.restore(folder, notes)
@@ -141,19 +145,21 @@ class _Run:
         self._model, self._examples, self._settings, self._pad_id = model, examples, settings, pad_id
         self._device = next(model.parameters()).device
         self._objective = Objective(model, max((e.token_ids for e in examples), key=len))
-        share = self._objective.shares_prefix
-        self._batches = plan(examples, settings, share_prefix=share)
+        self.packs = self._objective.packs
+        kept = [example for example in (*examples, *held_out) if example.keep]
+        self._references = self._objective.references(kept, pad_id=pad_id)
+        self._batches = plan(examples, settings, packs=self.packs)
         self.steps = len(self._batches)
         once = settings.model_copy(update={"epochs": 1.0, "max_steps": None})
         self._held_out = [
             self._prepare([held_out[i] for i in part])
-            for update in plan(held_out, once, share_prefix=share)
+            for update in plan(held_out, once, packs=self.packs)
             for part in update
         ]
 
     def _prepare(self, examples: Sequence[Example]) -> Batch:
-        share = self._objective.shares_prefix
-        return collate(examples, pad_id=self._pad_id, share_prefix=share).to(self._device)
+        batch = collate(examples, pad_id=self._pad_id, packs=self.packs, references=self._references)
+        return batch.to(self._device)
 
     def update(self) -> StepMetrics:
         """Make one update of the weights."""
@@ -179,7 +185,7 @@ class _Run:
             learning_rate=rate,
             grad_norm=norm,
             tokens_per_second=sum(part.tokens for part in parts) / seconds,
-            supervised_tokens=sum(len(part.targets) for part in parts),
+            supervised_tokens=sum(len(part.places) for part in parts),
             seconds=seconds,
         )
 
@@ -221,7 +227,7 @@ def _fingerprint(model: PreTrainedModel, examples: Sequence[Example], settings: 
     """What a run is made of: settings, examples, and the model's shape with a sample of its weights."""
     digest = hashlib.sha256(settings.model_dump_json(exclude={"checkpoint_seconds"}).encode())
     for example in examples:
-        digest.update(repr((example.token_ids, example.supervised, example.weight)).encode())
+        digest.update(repr((example.token_ids, example.supervised, example.weight, example.keep)).encode())
     for name, parameter in model.named_parameters():
         sample = parameter.detach().flatten()[:64].float().cpu()
         digest.update(f"{name} {tuple(parameter.shape)}".encode() + sample.numpy().tobytes())

@@ -1,28 +1,36 @@
-"""Cross-entropy of a Hugging Face causal model at supervised positions only.
+"""The training loss of a Hugging Face causal model, computed at supervised positions only.
 
 A vocabulary of 49k to 262k makes logits the largest tensor of a training step, and a question-and-answer
 example needs them at a tenth of its positions. So the decoder runs without its head, the hidden states
 that make a supervised prediction are picked out, and the head sees only those, a chunk at a time, with its
 backward pass at once: no [batch, time, vocabulary] tensor is ever built, nor kept for later.
 
-Whether decoder and head do compose to the model's own logits is checked on the model itself at the start
-(`Objective`), and its own forward pass is used where they don't.
+The decoder sees a micro-batch as one packed row (`attention`). Whether decoder and head do compose to the
+model's own logits, and whether it can be packed, is checked on the model itself at the start
+(`Objective`); its own forward pass over padded rows is used where they don't.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel
 
-from candor.train.batches import Batch
+from candor.data.conversations import Example
+from candor.train.attention import Layout, UnsupportedAttentionError, packing
+from candor.train.batches import Batch, Reference, collate, supervised_places
 
 # float32 logits of a chunk: large enough for efficient products, small beside the activations.
 CHUNK_BYTES = 64 << 20
+# Tokens of a reference that are kept apart: they hold nearly all of the probability.
+_TOP = 64
+_REFERENCES_AT_ONCE = 16
+# The rest's probability in a reference is never taken as less: its logarithm has to stay finite.
+_LEAST = 1e-6
 
 
 class Objective:
@@ -34,18 +42,19 @@ class Objective:
 
     Attributes:
         composed: decoder and head are run apart; False means the model's own forward pass is used.
-        shares_prefix: tokens common to a micro-batch's rows are read once, through a key-value cache.
+        packs: batches may be packed.
     """
 
     def __init__(self, model: nn.Module, sample: Sequence[int]) -> None:
         self._model = model
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
         assert isinstance(inner, PreTrainedModel)
+        self._inner = inner
         self._config = inner.config.get_text_config()
         self._decoder = inner.get_decoder()
         self._head = inner.get_output_embeddings()
         self._softcap: float | None = getattr(self._config, "final_logit_softcapping", None)
-        self.composed = self.shares_prefix = False
+        self.composed = self.packs = False
         self._verify(sample)
 
     @torch.no_grad()
@@ -60,15 +69,19 @@ class Objective:
             truth = self._model(input_ids=ids, use_cache=False).logits.float()
             if self._head is None or self._decoder is None or self._decoder is self._model:
                 return
-            hidden = self._hidden(None, ids)
+            hidden = self._decoder(input_ids=ids, use_cache=False).last_hidden_state
             self.composed = _close(self._logits(hidden), truth)
-            # A sliding window or a recurrent state would drop or mix what the rows share.
-            full = set(getattr(self._config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
-            if self.composed and full and half and not getattr(self._config, "sliding_window", None):
-                rest = self._hidden(ids[:, :half], ids[:, half:].expand(2, -1))
-                self.shares_prefix = _close(rest, hidden[:, half:].expand(2, -1, -1))
-        except (TypeError, AttributeError, NotImplementedError):
-            return  # an unusual signature: the flags that hold so far stand
+            if self.composed and half:
+                # The second half twice after the first: a model that mixes tokens in other ways than by
+                # attention (a recurrent state, a convolution) can't have both right.
+                layout = Layout.of([ids.shape[1] - half] * 2, half).to(device)
+                row = torch.cat([ids, ids[:, half:]], dim=1)
+                with packing(self._inner, layout):
+                    packed = self._packed(row, layout)[0]
+                whole = torch.cat([hidden[0], hidden[0, half:]])
+                self.packs = _close(packed, whole)
+        except (TypeError, ValueError, AttributeError, NotImplementedError, UnsupportedAttentionError):
+            return  # an unusual signature or attention: the flags that hold so far stand
         finally:
             self._model.train(training)
 
@@ -81,47 +94,122 @@ class Objective:
         """The summed weighted loss, without gradients."""
         return self._run(batch, None)
 
-    def _run(self, batch: Batch, total_weight: float | None) -> float:
-        if not self.composed:
-            logits = self._model(input_ids=batch.input_ids, use_cache=False).logits
-            picked = logits[batch.rows, batch.columns].float()
-            loss = (F.cross_entropy(picked, batch.targets, reduction="none") * batch.weights).sum()
-            if total_weight is not None:
-                (loss / total_weight).backward()
-            return float(loss.detach())
-        hidden = self._hidden(batch.prefix, batch.input_ids)[batch.rows, batch.columns]  # [supervised, width]
-        # The head's backward pass runs chunk by chunk into `leaf.grad`; the decoder's then once.
-        leaf = hidden.detach().requires_grad_(total_weight is not None)
-        size = max(1, CHUNK_BYTES // (4 * int(self._config.vocab_size)))
-        summed = 0.0
-        for start in range(0, len(leaf), size):
-            part = slice(start, start + size)
-            losses = F.cross_entropy(self._logits(leaf[part]), batch.targets[part], reduction="none")
-            loss = (losses * batch.weights[part]).sum()
-            if total_weight is not None:
-                (loss / total_weight).backward()
-            summed += float(loss.detach())
-        if total_weight is not None:
-            hidden.backward(leaf.grad)
-        return summed
+    @torch.no_grad()
+    def references(self, examples: Sequence[Example], *, pad_id: int) -> dict[Example, Reference]:
+        """What the model, as it is now, expects at the supervised positions of each example."""
+        found: dict[Example, Reference] = {}
+        device = next(self._model.parameters()).device
+        for start in range(0, len(examples), _REFERENCES_AT_ONCE):
+            part = [_as_tokens(example) for example in examples[start : start + _REFERENCES_AT_ONCE]]
+            batch = collate(part, pad_id=pad_id, packs=self.packs).to(device)
+            with self._pass(batch) as states:
+                logprobs = [row.log_softmax(-1) for row in states.split(self._chunk())]
+                tops = [row.topk(min(_TOP, row.shape[-1])) for row in logprobs]
+            tokens, values = (
+                torch.cat([getattr(top, name) for top in tops]) for name in ("indices", "values")
+            )
+            sizes = [len(supervised_places(example)) for example in part]
+            for example, ids, known in zip(
+                examples[start:], tokens.split(sizes), values.split(sizes), strict=False
+            ):
+                found[example] = Reference(ids.clone(), known.clone(), _rest(known))
+        return found
 
-    def _hidden(self, prefix: torch.Tensor | None, ids: torch.Tensor) -> torch.Tensor:
-        """Last hidden states of `ids` [batch, time], after the tokens that all rows share."""
-        if prefix is None:
-            return self._decoder(input_ids=ids, use_cache=False).last_hidden_state
-        cache = DynamicCache(config=self._config)
-        self._decoder(input_ids=prefix, past_key_values=cache, use_cache=True)
-        for layer in cache.layers:
-            assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
-            layer.keys = layer.keys.expand(len(ids), -1, -1, -1)
-            layer.values = layer.values.expand(len(ids), -1, -1, -1)
-        return self._decoder(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
+    @contextlib.contextmanager
+    def _pass(self, batch: Batch) -> Iterator[_States]:
+        """A forward pass: what the head reads at the supervised places. Gradients flow within the block."""
+        if batch.layout is not None:
+            with packing(self._inner, batch.layout):
+                yield _States(self, self._packed(batch.input_ids, batch.layout)[0][batch.places])
+        elif self.composed:
+            hidden = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+            yield _States(self, hidden.flatten(0, 1)[batch.places])
+        else:
+            logits = self._model(input_ids=batch.input_ids, use_cache=False).logits
+            yield _States(None, logits.flatten(0, 1)[batch.places])
+
+    def _packed(self, row: torch.Tensor, layout: Layout) -> torch.Tensor:
+        positions = layout.positions().to(row.device)
+        return self._decoder(input_ids=row, position_ids=positions, use_cache=False).last_hidden_state
+
+    def _chunk(self) -> int:
+        return max(1, CHUNK_BYTES // (4 * int(self._config.vocab_size)))
+
+    def _run(self, batch: Batch, total_weight: float | None) -> float:
+        hard = len(batch.targets)
+        summed = 0.0
+        with self._pass(batch) as states:
+            # The head's backward pass runs chunk by chunk into `leaf.grad`; the decoder's then once.
+            leaf = states.detached(total_weight is not None)
+            for start in (*range(0, hard, self._chunk()), *range(hard, len(leaf), self._chunk())):
+                end = min(start + self._chunk(), hard if start < hard else len(leaf))
+                logits = states.logits(leaf[start:end])
+                if start < hard:
+                    losses = F.cross_entropy(logits, batch.targets[start:end], reduction="none")
+                else:
+                    assert batch.reference is not None
+                    losses = divergence(logits, batch.reference, slice(start - hard, end - hard))
+                loss = (losses * batch.weights[start:end]).sum()
+                if total_weight is not None:
+                    (loss / total_weight).backward()
+                summed += float(loss.detach())
+            if total_weight is not None:
+                states.backward(leaf)
+        return summed
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """float32 logits of hidden states [..., width]."""
         assert self._head is not None
         logits = self._head(hidden).float()
         return logits if self._softcap is None else self._softcap * torch.tanh(logits / self._softcap)
+
+
+class _States:
+    """What a forward pass left at the supervised places: final hidden states, or logits if `head` is None."""
+
+    def __init__(self, head: Objective | None, values: torch.Tensor) -> None:
+        self._head, self._values = head, values
+
+    def detached(self, learns: bool) -> torch.Tensor:
+        """A leaf with the same values, whose gradient `backward` sends on."""
+        return self._values.detach().requires_grad_(learns)
+
+    def logits(self, part: torch.Tensor) -> torch.Tensor:
+        """float32 logits of some of the places."""
+        return part.float() if self._head is None else self._head._logits(part)
+
+    def split(self, size: int) -> Iterator[torch.Tensor]:
+        """float32 logits of all places, a few at a time."""
+        return (self.logits(part) for part in self._values.split(size))
+
+    def backward(self, leaf: torch.Tensor) -> None:
+        """Send the leaf's gradient through the model."""
+        if self._values.requires_grad:
+            self._values.backward(leaf.grad)
+
+
+def divergence(logits: torch.Tensor, reference: Reference, part: slice) -> torch.Tensor:
+    """KL(reference ‖ model) in nats at each position, with all tokens beyond the reference's as one.
+
+    Merging outcomes can only make a divergence smaller, so this is a lower bound of the whole one; where
+    the model is as it was, both it and its gradient are 0.
+
+    Args:
+        logits: [positions, vocabulary], float32.
+        reference: what is to be expected.
+        part: which of the reference's positions these are.
+    """
+    known, rest = reference.logprobs[part], reference.rest[part]
+    mine = logits.gather(1, reference.tokens[part]) - logits.logsumexp(-1, keepdim=True)
+    return (known.exp() * (known - mine)).sum(-1) + rest.exp() * (rest - _rest(mine))
+
+
+def _rest(logprobs: torch.Tensor) -> torch.Tensor:
+    return (1 - logprobs.exp().sum(-1)).clamp(min=_LEAST).log()
+
+
+def _as_tokens(example: Example) -> Example:
+    return Example(example.token_ids, example.supervised, example.weight)
 
 
 def _close(value: torch.Tensor, truth: torch.Tensor) -> bool:

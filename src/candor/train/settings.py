@@ -41,6 +41,12 @@ class TrainSettings(BaseModel):
     grad_clip: float = Field(
         default=1.0, ge=0, description="Largest gradient norm of an update; 0 does not clip."
     )
+    frozen: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the layers, from the bottom, left as they are; above 0 the embeddings too.",
+    )
     lora_rank: int = Field(default=0, ge=0, description="Rank of LoRA adapters; 0 trains all the weights.")
     lora_alpha: float = Field(
         default=32.0, gt=0, description="LoRA's scale: adapters are multiplied by alpha / rank."
