@@ -112,7 +112,7 @@ class BuildSettings(Settings):
         "answer was right and refused if not.",
     )
     invented: int = Field(
-        default=240,
+        default=320,
         ge=0,
         description="Questions about invented things added to the training set, all refused.",
     )
@@ -122,10 +122,10 @@ class BuildSettings(Settings):
         description="Plain instructions, with the model's own replies, so that refusing does not spread.",
     )
     anchors: int = Field(
-        default=144,
+        default=240,
         ge=0,
-        description="Texts of the model's own making (two thirds conversations, the rest prose) on which "
-        "tuning keeps what it expects.",
+        description="Texts of the model's own making (requests with the first words of a reply, and some "
+        "prose) on which tuning keeps what it expects.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ from candor.train.loop import StepMetrics, fit
 # A refusal is recognised from its first words; counting refusals needs no more.
 _REFUSAL_TOKENS = 10
 _LONGEST_EXAMPLE = 1024
+# Of a reply that is to stay as it is, so many tokens are looked at.
+_KEPT_TOKENS = 24
+# A token there weighs about as much as one of an answer does once answers and refusals are balanced.
+_KEPT_WEIGHT = 4.0
 # The loss on held-out rows is for the log; it is measured about ten times, so a sample will do.
 _VALIDATED = 48
 
@@ -59,9 +63,16 @@ def read_examples(path: Path, tokenizer: Any) -> list[Example]:
     examples, too_long = encode_all(conversations, tokenizer, max_tokens=_LONGEST_EXAMPLE)
     left = [row for place, row in enumerate(rows) if place not in set(too_long)]
     return [
-        replace(example, keep=True, weight=1.0) if row.get("label") == "rehearsal" else example
+        _kept(example) if row.get("label") == "rehearsal" else example
         for example, row in zip(examples, left, strict=True)
     ]
+
+
+def _kept(example: Example) -> Example:
+    """The example to be kept as expected, from where the reply begins."""
+    ends = [place for place, learn in enumerate(example.supervised) if learn][:_KEPT_TOKENS]
+    stop = ends[-1] + 1
+    return Example(example.token_ids[:stop], example.supervised[:stop], weight=_KEPT_WEIGHT, keep=True)
 
 
 def read_anchors(path: Path, tokenizer: Any) -> list[Example]:
@@ -72,7 +83,7 @@ def read_anchors(path: Path, tokenizer: Any) -> list[Example]:
             examples.append(prose_example(row["text"], tokenizer))
         else:
             conversation = Conversation.model_validate({"messages": row["messages"]})
-            examples.append(replace(encode(conversation, tokenizer), keep=True))
+            examples.append(_kept(encode(conversation, tokenizer)))
     return [example for example in examples if example is not None]
 
 

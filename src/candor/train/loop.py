@@ -16,6 +16,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from candor.core.errors import CandorError
+from candor.core.memory import return_freed_memory
 from candor.data.conversations import Example
 from candor.train.adapters import add_adapters, freeze
 from candor.train.attention import packed_model
@@ -191,6 +192,7 @@ class _Run:
 
     def validate(self) -> None:
         """Measure the loss on the held-out examples."""
+        return_freed_memory()  # batches of many sizes leave holes in the heap
         self._model.eval()
         weight = sum(float(part.weights.sum()) for part in self._held_out)
         summed = sum(self._objective.loss(part) for part in self._held_out)

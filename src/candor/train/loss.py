@@ -103,8 +103,10 @@ class Objective:
             part = [_as_tokens(example) for example in examples[start : start + _REFERENCES_AT_ONCE]]
             batch = collate(part, pad_id=pad_id, packs=self.packs).to(device)
             with self._pass(batch) as states:
-                logprobs = [row.log_softmax(-1) for row in states.split(self._chunk())]
-                tops = [row.topk(min(_TOP, row.shape[-1])) for row in logprobs]
+                tops = [
+                    logits.log_softmax(-1).topk(min(_TOP, logits.shape[-1]))
+                    for logits in states.split(self._chunk())
+                ]
             tokens, values = (
                 torch.cat([getattr(top, name) for top in tops]) for name in ("indices", "values")
             )
