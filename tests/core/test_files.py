@@ -146,7 +146,9 @@ def test_json_never_holds_what_is_not_json(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("broken", [b'{"name": ', b"\xff\xfe", b"[1]", b"3", b"name"])
+@pytest.mark.parametrize(
+    "broken", [b'{"name": ', b"\xff\xfe", b"[1]", b"3", b"name", b'{"name": ' + b"1" * 5000 + b"}"]
+)
 def test_broken_line_names_file_and_line_counting_blank_ones(tmp_path: Path, broken: bytes) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_bytes(b'{"name": "a"}\n\n' + broken + b"\n")

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from candor.core import progress as progress_module
-from candor.core.progress import Reporter, quiet
+from candor.core.progress import Reporter
 
 
 class Clock:
@@ -80,7 +80,7 @@ def test_no_time_left_is_claimed_before_anything_is_done(
 
 
 def test_quiet_reporter_prints_nothing(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
-    reporter = quiet()
+    reporter = Reporter("quiet")
     reporter.say("loading")
     with reporter.bar("asking", 10) as bar:
         clock.now += 60

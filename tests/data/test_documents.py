@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -105,6 +106,13 @@ def test_a_broken_file_is_an_error_with_place_and_fix(
         read_documents(tmp_path / name)
     assert says in caught.value.message
     assert caught.value.fix
+
+
+def test_a_file_name_that_is_not_utf8_is_written_out(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("A text.")
+    (document,) = read_documents(tmp_path)
+    assert document.id == "caf\\xe9.txt"
+    document.source.encode("utf-8")
 
 
 def test_missing_empty_and_unreadable_folders_say_what_to_do(tmp_path: Path) -> None:

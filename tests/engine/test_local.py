@@ -25,7 +25,6 @@ from tiny_engine import (
 )
 
 from candor.core.errors import CandorError
-from candor.engine.cache import BatchCache
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Completion, Sampling
 
@@ -42,6 +41,14 @@ def counting_calls(engine: LocalEngine) -> list[tuple[int, int, int]]:
         calls.append((rows, columns, int(keywords["attention_mask"][:, -columns:].sum())))
 
     engine.model.register_forward_pre_hook(note, with_kwargs=True)
+    if engine._decoder is not None:
+        step = engine._decoder.step
+
+        def noted(tokens: torch.Tensor, slots: Any) -> torch.Tensor:
+            calls.append((len(tokens), 1, len(tokens)))
+            return step(tokens, slots)
+
+        engine._decoder.step = noted  # type: ignore[method-assign]
     return calls
 
 
@@ -57,13 +64,17 @@ def drawn(engine: LocalEngine, prompts: list[str], sampling: Sampling) -> list[l
 @pytest.mark.parametrize("max_rows", [3, 64])
 @pytest.mark.parametrize("prompts", ["apart", "shared"])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("compiled", [True, False])
 def test_greedy_tokens_and_logprobs_equal_transformers_generate(
-    kind: str, prompts: str, max_rows: int, monkeypatch: pytest.MonkeyPatch
+    compiled: bool, kind: str, prompts: str, max_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joins = []
-    joined = BatchCache.joined
-    monkeypatch.setattr(BatchCache, "joined", lambda a, b: joins.append(1) or joined(a, b))
     engine = tiny_engine(kind, max_rows=max_rows)
+    assert (engine._decoder is not None) == (kind != "gpt2"), "which models the compiled step is for"
+    if not compiled:
+        engine._decoder = None
+    groups = []
+    chosen = engine._next_group
+    monkeypatch.setattr(engine, "_next_group", lambda *a: groups.append(1) or chosen(*a))
     lengths = set()
     for prompt, generation in zip(
         PROMPTS[prompts],
@@ -78,7 +89,7 @@ def test_greedy_tokens_and_logprobs_equal_transformers_generate(
         assert generation.prompt_tokens == len(ids_of(prompt))
         lengths.add(len(tokens))
     assert len(lengths) > 2, "rows finish at different times, or this shows little"
-    assert bool(joins) == (max_rows == 3), "a small batch has to be joined by waiting prompts"
+    assert (len(groups) > 1) == (max_rows == 3), "a small batch has to be joined by waiting prompts"
 
 
 @pytest.mark.parametrize("kind", KINDS)

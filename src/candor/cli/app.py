@@ -14,7 +14,6 @@ from rich.console import Console
 import candor
 from candor.cli import ask, knowledge, recipe, report
 from candor.core.errors import CandorError, unwritable
-from candor.core.memory import keep_freed_memory
 
 _INTERRUPTED = 130  # 128 + SIGINT
 
@@ -50,7 +49,6 @@ def _main(
 
 def main() -> None:
     """Run the command; what a user can mend is printed with its fix and ends with exit code 2."""
-    keep_freed_memory()
     try:
         app()
     except CandorError as error:

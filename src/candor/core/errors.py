@@ -8,6 +8,7 @@ is a bug and keeps its traceback.
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 
@@ -21,6 +22,11 @@ class CandorError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  fix: {self.fix}" if self.fix else self.message
+
+
+def printable(path: Path | str) -> str:
+    """A path as text that any file and terminal can hold: bytes that are not UTF-8 are written out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class InputError(CandorError):
@@ -43,7 +49,7 @@ class InputError(CandorError):
         field: str | None = None,
         fix: str | None = None,
     ) -> None:
-        place = "" if path is None else str(path) + (f":{line}" if line is not None else "")
+        place = "" if path is None else printable(path) + (f":{line}" if line is not None else "")
         if field is not None:
             place = f"{place}: field '{field}'" if place else f"field '{field}'"
         super().__init__(f"{place}: {message}" if place else message, fix=fix)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -87,7 +89,7 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_json_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (1-based line number, object) for each non-blank line.
+    """Yield (1-based line number, object) for each non-blank line of a JSONL file, plain or gzipped (`.gz`).
 
     Raises:
         InputError: the file can't be read, or a line is not UTF-8, not JSON or not an object; it names the
@@ -95,33 +97,52 @@ def read_json_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
-                if not raw.strip():
-                    continue
-                try:
-                    value = json.loads(raw.decode("utf-8-sig"))
-                except UnicodeDecodeError as error:
-                    raise InputError("not UTF-8 text", path=path, line=number) from error
-                except json.JSONDecodeError as error:
-                    raise InputError(
-                        f"not valid JSON ({error.msg} at column {error.colno})",
-                        path=path,
-                        line=number,
-                        fix="each line must be one whole JSON object",
-                    ) from error
-                if not isinstance(value, dict):
-                    raise InputError(
-                        f"expected a JSON object, found {type(value).__name__}", path=path, line=number
-                    )
-                yield number, value
+                if raw.strip():
+                    yield number, _parse(raw, path, number)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            f"not a whole gzip file ({error})", path=path, fix="copy or compress the file again"
+        ) from error
     except OSError as error:
         raise _unreadable(error, path) from error
 
 
+def _parse(raw: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "not UTF-8 text", path=path, line=number, fix="save the file as UTF-8, one JSON object a line"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not valid JSON ({error.msg} at column {error.colno})",
+            path=path,
+            line=number,
+            fix="each line must be one whole JSON object",
+        ) from error
+    except RecursionError as error:
+        raise InputError("JSON nested too deeply", path=path, line=number, fix="flatten the row") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise InputError(
+            f"not readable as JSON ({error})", path=path, line=number, fix="write long numbers as strings"
+        ) from error
+    if not isinstance(value, dict):
+        raise InputError(
+            f"expected a JSON object, found {type(value).__name__}",
+            path=path,
+            line=number,
+            fix='write each row as {"field": value, ...}',
+        )
+    return value
+
+
 def _unreadable(error: OSError, path: Path) -> InputError:
-    missing = isinstance(error, FileNotFoundError)
-    return InputError("no such file" if missing else f"can't be read ({error.strerror})", path=path)
+    if isinstance(error, FileNotFoundError):
+        return InputError("no such file", path=path, fix="check the path")
+    return InputError(f"can't be read ({error.strerror})", path=path, fix="check its permissions")
 
 
 def read_jsonl(path: Path | str, model: type[Model]) -> list[Model]:

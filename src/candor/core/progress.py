@@ -123,8 +123,3 @@ class Bar:
         """Say how many of how many are done, when the total is known only on the way."""
         self.done, self.total = done, total
         self._show(done, total, note)
-
-
-def quiet() -> Reporter:
-    """A reporter that prints nothing, for library use and tests."""
-    return Reporter("quiet")

@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 import psutil
 
 import candor
-from candor.core.errors import CandorError, InputError, unwritable
+from candor.core.errors import CandorError, InputError, printable, unwritable
 from candor.core.files import read_json, sha256_of, write_json, write_text
 from candor.core.memory import peak_memory
 from candor.core.recipe import Settings, differences, read_recipe, to_toml
@@ -152,7 +152,7 @@ class Run(Generic[AnyRecipe]):
     def record_input(self, name: str, path: Path) -> None:
         """Note an input file, or every file of an input folder, by SHA-256."""
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        hashes = {str(p.relative_to(path.parent)): sha256_of(p) for p in files[:10_000]}
+        hashes = {printable(p.relative_to(path.parent)): sha256_of(p) for p in files[:10_000]}
         self.update_manifest(inputs={**self.manifest.get("inputs", {}), name: hashes})
 
     def event(self, kind: str, **fields: Any) -> None:

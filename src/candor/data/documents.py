@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from candor.core.errors import InputError
+from candor.core.errors import InputError, printable
 from candor.data.formats import READERS, Passage, extension_of
 from candor.data.types import Document
 
@@ -86,11 +86,11 @@ def read_corpus(path: Path | str) -> Corpus:
 
 def _passages(file: Path, root: Path) -> Iterator[tuple[Passage, str, str]]:
     """Yield (passage, its place for messages, its id) for each document in a file."""
-    relative = file.relative_to(root).as_posix() if root.is_dir() else file.name
+    relative = printable(file.relative_to(root) if root.is_dir() else file.name)
     for passage in READERS[extension_of(file)](file):
         row = "" if passage.row is None else f":{passage.row}"
         given = (passage.id or "").strip()
-        yield passage, f"{file}{row}", given or f"{relative}{row}"
+        yield passage, f"{printable(file)}{row}", given or f"{relative}{row}"
 
 
 def _files_under(path: Path) -> tuple[list[Path], list[Skipped]]:
@@ -119,7 +119,7 @@ def _files_under(path: Path) -> tuple[list[Path], list[Skipped]]:
             fix=f"give documents of these types: {_EXTENSIONS}",
         )
     skipped = [
-        Skipped(str(file), f"{extension_of(file) or 'no extension'} is not among {_EXTENSIONS}")
+        Skipped(printable(file), f"{extension_of(file) or 'no extension'} is not among {_EXTENSIONS}")
         for file in visible
         if extension_of(file) not in READERS
     ]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from candor.core.errors import InputError
-from candor.data.rows import read_rows, text_field
+from candor.core.files import read_json_lines
+from candor.data.rows import text_field
 
 
 class Passage(NamedTuple):
@@ -129,7 +130,7 @@ def read_pdf(path: Path) -> Iterator[Passage]:
 
 def read_jsonl_documents(path: Path) -> Iterator[Passage]:
     """Read rows {id?, title?, text}; other fields are ignored."""
-    for line, row in read_rows(path):
+    for line, row in read_json_lines(path):
         text = text_field(row, "text", path, line, required=True) or ""
         yield Passage(
             text_field(row, "id", path, line), text_field(row, "title", path, line) or "", text, line

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from candor.core.errors import InputError
+from candor.core.files import read_json_lines
 from candor.data.formats import extension_of
-from candor.data.rows import read_rows, text_field
+from candor.data.rows import text_field
 from candor.data.types import Question
 
 
@@ -52,7 +53,7 @@ def read_given_questions(path: Path | str) -> GivenQuestions:
     by_words: dict[str, Question] = {}
     lines: dict[str, int] = {}
     duplicates = 0
-    for line, row in read_rows(path):
+    for line, row in read_json_lines(path):
         question = _question(row, path, line)
         if question.id in lines:
             raise InputError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ import torch
 from candor.core.errors import CandorError
 from candor.engine import attention
 from candor.engine.cache import BatchCache
+from candor.engine.decoder import Decoder, decoder_for
 from candor.engine.prompts import encode_prompt, end_tokens, set_template, shared_prefix
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
 from candor.engine.sampling import RowSettings, draw, row_key
+from candor.engine.slots import Slots
 from candor.model.load import load_model, load_tokenizer
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class LocalEngine:
         if model.config._attn_implementation == "sdpa":
             model.set_attn_implementation(attention.NAME)
         self._blocks = _decoder_blocks(model)
+        self._decoder = decoder_for(model)
         text_config = model.config.get_text_config()
         self._context = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)
         # A gap behind the shared prefix would be counted as distance by a sliding window's mask.
@@ -167,25 +170,21 @@ class LocalEngine:
         rows: list[_Row] = []
         done: dict[int, list[_Row]] = {index: [] for index in range(len(ids))}
         hidden: dict[int, np.ndarray] = {}
-        cache: BatchCache | None = None
-        logits = torch.empty(0)
         fan_out = sum(setting.n for setting in settings)
+        batch = self._batch(start, max((setting.max_tokens for setting in settings), default=1))
+        logits = torch.empty(0)
         while waiting or rows:
-            # Joining copies the cache, so it waits until a quarter of the batch is free.
+            # Prompts join in groups, so that reading them is worth a pass of its own.
             if waiting and len(rows) + max(fan_out, self.max_rows // 4) <= max(self.max_rows, fan_out):
                 group = self._next_group(waiting, ids, prefix, self.max_rows - len(rows), fan_out)
                 fresh, fresh_logits, states = self._prefill([ids[i] for i in group], start, hidden_layers)
                 for place, index in enumerate(group):
                     if states is not None:
                         hidden[index] = states[place]
-                spread = torch.arange(len(group)).repeat_interleave(fan_out)
-                fresh, fresh_logits = fresh.rows(spread), fresh_logits[spread]
+                batch.admit(fresh, fan_out)
+                fresh_logits = fresh_logits.repeat_interleave(fan_out, dim=0)
+                logits = torch.cat([logits, fresh_logits]) if rows else fresh_logits
                 rows += [row for index in group for row in _rows_of(index, settings)]
-                if cache is None:
-                    cache, logits = fresh, fresh_logits
-                else:
-                    cache, logits = cache.joined(fresh), torch.cat([logits, fresh_logits])
-            assert cache is not None
             self._step(rows, logits)
             for row in rows:
                 if row.finish is not None and not row.retired:
@@ -194,12 +193,11 @@ class LocalEngine:
                     if on_progress and len(done[row.prompt]) == fan_out:
                         on_progress(1)
             alive = [place for place, row in enumerate(rows) if row.finish is None]
-            # Taking rows out copies the cache: until an eighth is done, finished rows just run along.
-            if not alive or len(rows) - len(alive) >= max(1, len(rows) // 8):
+            if not alive or len(rows) - len(alive) >= max(1, len(rows) * batch.patience):
                 rows = [rows[place] for place in alive]
-                cache = cache.rows(torch.tensor(alive, dtype=torch.long)) if alive else None
-            if cache is not None:
-                logits = self._decode([row.tokens[-1] for row in rows], cache)
+                batch.keep(alive)
+            if rows:
+                logits = batch.decode(torch.tensor([row.tokens[-1] for row in rows]))
         return [
             Generation(
                 completions=tuple(
@@ -268,12 +266,12 @@ class LocalEngine:
         with self._watching(hidden_layers) as states:
             logits = self._forward(ids, cache, keep=1)[:, 0]
         stacked = torch.stack(states, dim=1).float().cpu().numpy() if hidden_layers else None
-        return cache, logits.float(), stacked
+        return cache, logits, stacked
 
-    def _decode(self, tokens: list[int], cache: BatchCache) -> torch.Tensor:
-        """One more token for each row; returns float32 logits [R, V]."""
-        cache.mask = torch.cat([cache.mask, torch.ones(len(tokens), 1, dtype=torch.bool)], dim=1)
-        return self._forward(torch.tensor(tokens)[:, None], cache, keep=1)[:, 0].float()
+    def _batch(self, start: BatchCache | None, longest: int) -> _Batch:
+        if self._decoder is not None and not self._decoder.current:
+            self._decoder = decoder_for(self.model)
+        return _PaddedBatch(self) if self._decoder is None else _SlotBatch(self._decoder, start, longest)
 
     def _forward(
         self, ids_RT: torch.Tensor, cache: BatchCache | None, keep: int, mask: Any = None
@@ -334,7 +332,7 @@ class LocalEngine:
         for place, row in enumerate(rows):
             if row.sampling.forbid_first and not row.tokens:
                 logits_RV[place, list(row.sampling.forbid_first)] = float("-inf")
-        tokens_R, logprobs_R = draw(logits_RV.cpu(), settings, steps)
+        tokens_R, logprobs_R = draw(logits_RV, settings, steps)
         for place, (row, token, logprob) in enumerate(
             zip(rows, tokens_R.tolist(), logprobs_R.tolist(), strict=True)
         ):
@@ -343,7 +341,7 @@ class LocalEngine:
             row.tokens.append(token)
             row.logprobs.append(logprob)
             if row.sampling.top_logprobs:
-                row.top.append(self._alternatives(logits_RV[place], row.sampling.top_logprobs))
+                row.top.append(self._alternatives(logits_RV[place].float(), row.sampling.top_logprobs))
             if token in self._ends or (row.sampling.stop and self._stopped(row)):
                 row.finish = "stop"
             elif len(row.tokens) >= row.sampling.max_tokens:
@@ -430,6 +428,71 @@ class LocalEngine:
                 chosen = part.gather(1, torch.tensor(list(pairs[i][1]))[:, None]).squeeze(1)
                 results[i] = (chosen - torch.logsumexp(part, dim=-1)).tolist()
         return results
+
+
+class _Batch(Protocol):
+    """The keys and values of the rows that are being decoded, and the step that adds to them."""
+
+    patience: float  # share of the rows that may be done before they are taken out
+
+    def admit(self, cache: BatchCache, completions: int) -> None:
+        """Add so many rows for each prompt that was read into the cache."""
+        ...
+
+    def keep(self, rows: list[int]) -> None:
+        """Let all other rows go."""
+        ...
+
+    def decode(self, tokens_R: torch.Tensor) -> torch.Tensor:
+        """One more token for each row; returns logits [R, V]."""
+        ...
+
+
+class _PaddedBatch:
+    """Through transformers: any architecture, any device."""
+
+    patience = 1 / 8  # taking rows out copies the cache; until then finished rows just run along
+
+    def __init__(self, engine: LocalEngine) -> None:
+        self._engine = engine
+        self._cache: BatchCache | None = None
+
+    def admit(self, cache: BatchCache, completions: int) -> None:
+        fresh = cache.rows(torch.arange(len(cache.mask)).repeat_interleave(completions))
+        self._cache = fresh if self._cache is None else self._cache.joined(fresh)
+
+    def keep(self, rows: list[int]) -> None:
+        assert self._cache is not None
+        self._cache = self._cache.rows(torch.tensor(rows, dtype=torch.long)) if rows else None
+
+    def decode(self, tokens_R: torch.Tensor) -> torch.Tensor:
+        cache = self._cache
+        assert cache is not None
+        cache.mask = torch.cat([cache.mask, torch.ones(len(tokens_R), 1, dtype=torch.bool)], dim=1)
+        return self._engine._forward(tokens_R[:, None], cache, keep=1)[:, 0]
+
+
+class _SlotBatch:
+    """Through the compiled step."""
+
+    patience = 0.0
+
+    def __init__(self, decoder: Decoder, start: BatchCache | None, longest: int) -> None:
+        self._decoder, self._start, self._longest = decoder, start, longest
+        self._slots: Slots | None = None
+
+    def admit(self, cache: BatchCache, completions: int) -> None:
+        if self._slots is None:
+            self._slots = Slots(self._start, cache, self._longest)
+        self._slots.admit(cache, completions)
+
+    def keep(self, rows: list[int]) -> None:
+        assert self._slots is not None
+        self._slots.keep(rows)
+
+    def decode(self, tokens_R: torch.Tensor) -> torch.Tensor:
+        assert self._slots is not None
+        return self._decoder.step(tokens_R, self._slots)
 
 
 def _rows_of(prompt: int, settings: Sequence[Sampling]) -> list[_Row]:

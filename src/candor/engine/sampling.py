@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from candor.engine.kernels import choose
+
 _MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -56,27 +58,64 @@ def draw(
     """Draw one token a row.
 
     Args:
-        logits_RV: float32 logits.
+        logits_RV: logits; bfloat16 and float32 on a CPU are read as they are by a compiled kernel, but for
+            rows that cut the distribution.
         settings: each row's settings.
         step_R: tokens drawn so far in each row.
 
     Returns:
         Token ids [R] and their log-probabilities [R] under the model itself (temperature 1, nothing cut).
     """
+    uniform_R = uniforms(settings.keys_R, step_R)
+    cut_R = (settings.top_p_R < 1) | (settings.top_k_R > 0)
+    if not _compiled(logits_RV):
+        return _drawn(logits_RV.float(), settings, uniform_R)
+    tokens_R, logprobs_R = _chosen(logits_RV, settings, uniform_R)
+    rows = torch.nonzero(cut_R & (settings.temperature_R > 0)).squeeze(1)
+    if len(rows):
+        picked = rows.numpy()
+        part = RowSettings(
+            settings.temperature_R[rows],
+            settings.top_p_R[rows],
+            settings.top_k_R[rows],
+            settings.keys_R[picked],
+        )
+        tokens_R[rows], logprobs_R[rows] = _drawn(logits_RV[rows].float(), part, uniform_R[picked])
+    return tokens_R, logprobs_R
+
+
+def _compiled(logits_RV: torch.Tensor) -> bool:
+    return logits_RV.device.type == "cpu" and logits_RV.dtype in (torch.bfloat16, torch.float32)
+
+
+def _chosen(
+    logits_RV: torch.Tensor, settings: RowSettings, uniform_R: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, vocabulary = logits_RV.shape
+    tokens, logprobs = np.zeros(rows, np.int64), np.zeros(rows, np.float32)
+    flat = logits_RV.contiguous().view(-1)
+    flat = flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat
+    choose(flat.numpy(), vocabulary, settings.temperature_R.float().numpy(), uniform_R, tokens, logprobs)
+    return torch.from_numpy(tokens), torch.from_numpy(logprobs)
+
+
+def _drawn(
+    logits_RV: torch.Tensor, settings: RowSettings, uniform_R: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same in tensor operations, for any device and any cut; float32 logits."""
     tokens_R = logits_RV.argmax(dim=-1)
+    device = logits_RV.device
     sampled = torch.nonzero(settings.temperature_R > 0).squeeze(1)
     if len(sampled):
-        rows = sampled.cpu().numpy()
-        uniform = torch.from_numpy(uniforms(settings.keys_R[rows], step_R[rows])).to(logits_RV.device)
-        scaled = logits_RV[sampled]
+        uniform = torch.from_numpy(uniform_R[sampled.numpy()]).to(device)
+        scaled = logits_RV[sampled.to(device)]
         # Less the maximum first: a tiny temperature then gives 0 and -inf, not inf.
         scaled -= scaled.amax(dim=-1, keepdim=True)
-        scaled /= settings.temperature_R[sampled, None]
-        tokens_R[sampled] = _inverse_cdf(
-            _truncated(scaled, settings.top_p_R[sampled], settings.top_k_R[sampled]), uniform
-        )
+        scaled /= settings.temperature_R[sampled, None].to(device)
+        top_p, top_k = settings.top_p_R[sampled].to(device), settings.top_k_R[sampled].to(device)
+        tokens_R[sampled.to(device)] = _inverse_cdf(_truncated(scaled, top_p, top_k), uniform)
     chosen = logits_RV.gather(1, tokens_R[:, None]).squeeze(1)
-    return tokens_R, chosen - torch.logsumexp(logits_RV, dim=-1)
+    return tokens_R.cpu(), (chosen - torch.logsumexp(logits_RV, dim=-1)).cpu()
 
 
 def _inverse_cdf(logits_RV: torch.Tensor, uniform_R: torch.Tensor) -> torch.Tensor:

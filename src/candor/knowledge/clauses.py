@@ -18,6 +18,7 @@ from candor.knowledge.words import (
     ACTS,
     AUXILIARIES,
     CLASS_NOUNS,
+    COUNTRIES,
     PERSON_NOUN,
     PRESENT,
     base_form,
@@ -65,6 +66,10 @@ _PRONOUN = re.compile(
 
 
 _BASE = frozenset(PRESENT.values())
+# Titles that name a field of knowledge, of which one says "in geology".
+_FIELD = re.compile(
+    r"(?:logy|ics|istry|nomy|graphy|metry|gebra|medicine|law|engineering|architecture|music)$", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,9 @@ def _name_topic(question: str, context: _Context) -> str:
         return question
     article = (
         "the "
-        if re.search(rf"\b[Tt]he {re.escape(topic)}", context.text) or topic.split()[-1].islower()
+        if re.search(rf"\b[Tt]he {re.escape(topic)}", context.text)
+        or topic.split()[-1].islower()
+        or re.match(r"(?:University|College|Bank|Kingdom|Republic|Battle|Treaty|House|Institute) of ", topic)
         else ""
     )
     pattern = rf"\b[Tt]he (?:{'|'.join(nouns)})\b(?! (?:of|for|[A-Z]))"
@@ -151,7 +158,8 @@ def _scoped(question: str, context: _Context) -> str:
     """
     topic = _topic(context.title)
     words = {word for word in re.findall(r"\w+", topic.lower()) if len(word) > 3}
-    if not words or words & set(re.findall(r"\w+", question.lower())):
+    asked = set(re.findall(r"\w+", question.lower()))
+    if not words or asked & {form for word in words for form in (word, word + "s", word.removesuffix("s"))}:
         return question
     body = "x " + question
     inside = [body[start:end] for start, end in names(body)]
@@ -168,7 +176,8 @@ def _scoped(question: str, context: _Context) -> str:
     common = " " in topic and topic[1:] == topic[1:].lower()
     common = common or re.search(rf"\b{re.escape(topic.lower())}\b", context.text) is not None
     if common and not re.search(rf"\w {re.escape(topic)}\b", context.text) and not event:
-        return f"in {topic.lower()}, {question}"
+        # "In geology" says where to look; "In force" and "In private school" are no English.
+        return f"in {topic.lower()}, {question}" if _FIELD.search(topic) else question
     named = f"the {topic}" in context.text or (
         head in CLASS_NOUNS and head not in ("university", "college", "school")
     )
@@ -647,6 +656,8 @@ def _kind_of_name(context: _Context) -> str:
 def _name_word(context: _Context) -> str | None:
     """Who, what or which <class> for a name; None for a place, which each rule asks for in its own way."""
     name = context.span.text
+    if name.removeprefix("the ") in COUNTRIES:
+        return "which country"
     parts = re.split(r" (?:of|for|in) ", name)
     heads = [name.split()[-1].lower()]
     if len(parts) == 2 and (len(parts[1].split()) != 2 or parts[1].startswith("the ")):
@@ -886,6 +897,8 @@ def _subject_questions(rest: str, context: _Context) -> list[Form]:  # noqa: PLR
     ):
         word = "who"  # people, countries and companies act; things seldom do
     if word == "what" and context.who != "thing" and _acts(rest):
+        word = "who"
+    if word == "what" and re.search(r"\b(?:military|army|navy|forces|government|troops)$", span.text, re.I):
         word = "who"
     if word is None:
         word = "what" if words[0] in ("is", "was") and words[1:2] == ["the"] else "which place"

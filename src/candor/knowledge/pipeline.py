@@ -44,6 +44,7 @@ from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.records import BoundaryRow
 from candor.knowledge.tune import rehearsal_rows, tune
 from candor.model.load import load_tokenizer, resolve, save_checkpoint
+from candor.train.state import clear_state
 
 STAGES = ("questions", "probe", "build", "tune", "evaluate")
 OUTPUTS = {
@@ -308,6 +309,7 @@ class KnowledgeRun:
             )
         save_checkpoint(engine.model, engine.tokenizer, self.run.path("checkpoint"))
         write_json(self.run.path("tune.json"), record)
+        clear_state(self.run.path("tuning"))
         for name, shares in record["validation"].items():
             self.reporter.say(
                 f"validation, {name}: refuses {shares['over_refusal']:.1%} of what it knew and "

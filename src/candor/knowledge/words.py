@@ -12,10 +12,36 @@ def _list(words: str) -> list[str]:
     return words.split()
 
 
+def _names(text: str) -> list[str]:
+    return [" ".join(name.split()) for name in text.split(",")]
+
+
 AUXILIARIES = frozenset(
     _list(
         """
     is are was were has have had can could will would may might must shall should
+    """
+    )
+)
+
+# Names that are asked for by "which country", not by "who" or "what".
+COUNTRIES = frozenset(
+    _names(
+        """
+    Afghanistan, Albania, Algeria, Angola, Argentina, Armenia, Australia, Austria, Austria-Hungary,
+    Azerbaijan, Bangladesh, Belarus, Belgium, Bolivia, Botswana, Brazil, Britain, Bulgaria, Burma,
+    Cambodia, Cameroon, Canada, Chad, Chile, China, Colombia, Croatia, Cuba, Cyprus, Czechoslovakia,
+    Denmark, East Germany, Ecuador, Egypt, England, Eritrea, Estonia, Ethiopia, Finland, France,
+    Germany, Ghana, Great Britain, Greece, Guatemala, Haiti, Hungary, Iceland, India, Indonesia,
+    Iran, Iraq, Ireland, Israel, Italy, Jamaica, Japan, Kazakhstan, Kenya, Kuwait, Laos, Latvia,
+    Lebanon, Libya, Lithuania, Malaysia, Mali, Mexico, Mongolia, Morocco, Mozambique, Myanmar,
+    Namibia, Nepal, Netherlands, New Zealand, Nicaragua, Nigeria, North Korea, Norway, Pakistan,
+    Panama, Paraguay, Peru, Philippines, Poland, Portugal, Prussia, Qatar, Romania, Russia, Rwanda,
+    Saudi Arabia, Scotland, Senegal, Serbia, Singapore, Slovakia, Slovenia, Somalia, South Africa,
+    South Korea, Soviet Union, Spain, Sri Lanka, Sudan, Sweden, Switzerland, Syria, Taiwan,
+    Tanzania, Thailand, Tunisia, Turkey, U.S., UK, US, USA, USSR, Uganda, Ukraine, United Kingdom,
+    United States, Uruguay, Uzbekistan, Venezuela, Vietnam, Wales, West Germany, Yemen, Yugoslavia,
+    Zambia, Zimbabwe
     """
     )
 )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from candor.core.errors import CandorError
 
@@ -204,13 +204,6 @@ def default_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def model_layers(spec: str) -> int:
-    """Number of decoder blocks, read from the configuration without loading the weights."""
-    with _loading(spec), _quiet():
-        config = AutoConfig.from_pretrained(resolve(spec))
-    return int(config.get_text_config().num_hidden_layers)
 
 
 def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -16,7 +16,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from candor.core.errors import CandorError
-from candor.core.memory import return_freed_memory
+from candor.core.memory import kept_memory, return_freed_memory
 from candor.data.conversations import Example
 from candor.train.adapters import add_adapters, freeze
 from candor.train.attention import packed_model
@@ -24,7 +24,7 @@ from candor.train.batches import Batch, collate, plan
 from candor.train.loss import Objective
 from candor.train.masters import Masters
 from candor.train.settings import TrainSettings
-from candor.train.state import clear_state, load_state, read_notes, save_state
+from candor.train.state import load_state, read_notes, save_state
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,6 @@ def fit(
     folder: Path | None = None,
     on_step: Callable[[StepMetrics], None] | None = None,
     evaluate: Sequence[Example] = (),
-    save: Callable[[PreTrainedModel | PeftModel], None] | None = None,
 ) -> TrainResult:
     """Train a causal language model on examples.
 
@@ -74,11 +73,11 @@ def fit(
         examples: see `candor.data.conversations.encode`.
         settings: how to train.
         pad_id: a valid token id to fill rows with; what the model makes of it is never used.
-        folder: where the state of the unfinished run is kept; it is removed at the end. None: not kept.
+        folder: where the state is kept from time to time; None: not kept. It is still there at the end:
+            remove it (`state.clear_state`) once the result is safe, so that a kill in between loses little.
         on_step: called after each update.
         evaluate: held-out examples whose loss is measured before the first update, at about every tenth
             of the run, and at the end.
-        save: called with the result before the state is removed, so that a kill in between loses nothing.
 
     Raises:
         CandorError: nothing to train on, the loss stopped being finite, the state in `folder` is of another
@@ -97,6 +96,7 @@ def fit(
     # Dropout, where a model has any, is seeded by the step: there is no generator state to keep.
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng())
+        stack.enter_context(kept_memory())
         trained = add_adapters(model, settings) if settings.lora_rank else freeze(model, settings.frozen)
         run = _Run(trained, examples, evaluate, settings, pad_id)
         if run.packs:
@@ -122,10 +122,6 @@ def fit(
         finally:
             run.masters.close()
     trained.eval()
-    if save is not None:
-        save(trained)
-    if folder is not None:
-        clear_state(folder)
     return TrainResult(trained, run.step, run.loss, run.validation, resumed_from)
 
 
