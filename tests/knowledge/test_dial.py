@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from candor.knowledge.dial import final_states, margins, set_dial, start_direction
+from candor.knowledge.dial import final_states, margins, set_dial, start_direction, turn
 
 TOKEN = 7
 
@@ -68,7 +68,7 @@ def test_the_limit_on_over_refusal_holds_on_the_validation_questions(limit: floa
     model = tiny(tied)
     at, elsewhere = states(model)
     right = np.arange(len(at)) % 3 == 0
-    dial = set_dial(model, TOKEN, at, elsewhere, right, limit)
+    dial, _ = set_dial(model, TOKEN, at, elsewhere, right, limit)
     refused = margins(model, at, TOKEN) > 0
     assert refused[right].mean() <= limit
     assert dial.token == TOKEN
@@ -100,7 +100,16 @@ def test_the_logit_moves_by_the_shift_where_answers_begin() -> None:
     model = tiny(tied=False)
     at, elsewhere = states(model)
     logit = at @ model.lm_head.weight[TOKEN].detach()
-    dial = set_dial(model, TOKEN, at, elsewhere, np.arange(len(at)) % 3 == 0, 0.1)
+    dial, _ = set_dial(model, TOKEN, at, elsewhere, np.arange(len(at)) % 3 == 0, 0.1)
     moved = at @ model.lm_head.weight[TOKEN].detach() - logit
     assert moved.mean().item() == pytest.approx(dial.shift, rel=1e-3, abs=1e-4)
     assert moved.std().item() == pytest.approx(abs(dial.shift) * dial.at_starts, rel=1e-2)
+
+
+def test_the_dial_can_be_turned_back() -> None:
+    model = tiny(tied=False)
+    at, elsewhere = states(model)
+    before = model.lm_head.weight[TOKEN].detach().clone()
+    dial, direction = set_dial(model, TOKEN, at, elsewhere, np.arange(len(at)) % 3 == 0, 0.1)
+    assert turn(model, dial, direction, -dial.shift).shift == pytest.approx(0, abs=1e-9)
+    torch.testing.assert_close(model.lm_head.weight[TOKEN].detach(), before)

@@ -15,7 +15,7 @@ a blend refused 48 % of the unknown ones (see docs/LOG.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -107,7 +107,7 @@ def set_dial(
     elsewhere: torch.Tensor,
     right: NDArray[np.bool_],
     max_over_refusal: float,
-) -> Dial:
+) -> tuple[Dial, torch.Tensor]:
     """Shift the refusal token's logit so that at most this share of the right answers is refused.
 
     Args:
@@ -118,6 +118,9 @@ def set_dial(
         right: [n], whether the untuned model's answer was right.
         max_over_refusal: the user's limit.
 
+    Returns:
+        What was done, and the direction u, for `turn`.
+
     Raises:
         CandorError: the model has no output embedding that can be changed.
     """
@@ -126,7 +129,6 @@ def set_dial(
         raise CandorError(
             "this model has no output embedding to set the threshold in", fix="use another model"
         )
-    weight = cast(torch.Tensor, head.weight)
     direction = start_direction(at, elsewhere)
     # u·h is 1 only on average: the shift that makes each question refuse is its margin over its own u·h.
     surety = -margins(model, at, token) / (at @ direction).double().clamp(min=0.1).numpy()
@@ -135,11 +137,19 @@ def set_dial(
     below = surety[surety < threshold]
     shift = threshold if not len(below) or not np.isfinite(threshold) else (threshold + below.max()) / 2
     shift = float(np.clip(shift, -30.0, 30.0))
-    with torch.no_grad():
-        weight[token] = (weight[token].float().cpu() + shift * direction).to(weight.device, weight.dtype)
-    return Dial(
+    dial = Dial(
         token=token,
-        shift=shift,
+        shift=0.0,
         at_starts=float((at @ direction - 1).std()),
         elsewhere=float((elsewhere @ direction).square().mean().sqrt()),
     )
+    return turn(model, dial, direction, shift), direction
+
+
+def turn(model: PreTrainedModel, dial: Dial, direction: torch.Tensor, by: float) -> Dial:
+    """Shift the logit further, in place; what the dial then stands at."""
+    weight = cast(torch.nn.Linear, model.get_output_embeddings()).weight
+    with torch.no_grad():
+        row = weight[dial.token].float().cpu() + by * direction
+        weight[dial.token] = row.to(weight.device, weight.dtype)
+    return replace(dial, shift=dial.shift + by)

@@ -21,7 +21,7 @@ from candor.engine.protocol import Engine, Message, Sampling
 from candor.knowledge import ability
 from candor.knowledge.anchors import prose_example
 from candor.knowledge.build import REFUSALS, conversation
-from candor.knowledge.dial import final_states, margins, set_dial
+from candor.knowledge.dial import final_states, margins, set_dial, turn
 from candor.knowledge.probe import ask
 from candor.knowledge.recipe import KnowledgeRecipe, ProbeSettings
 from candor.knowledge.refusal import reply_to
@@ -31,6 +31,8 @@ from candor.train.loop import StepMetrics, fit
 
 # A refusal is recognised from its first words; counting refusals needs no more.
 _REFUSAL_TOKENS = 10
+# By so much the dial is turned back while too many refusals are still written, and so often at most.
+_TURN, _TURNS = 0.125, 12
 _LONGEST_EXAMPLE = 1024
 # Of a reply that is to stay as it is, so many tokens are looked at.
 _KEPT_TOKENS = 24
@@ -137,9 +139,18 @@ def tune(
     _, more = final_states(model, [example.token_ids for example in held_out], starts)
     token = refusal_token(tokenizer, recipe.probe)
     before = margins(model, at, token) > 0
-    dial = set_dial(model, token, at, torch.cat([elsewhere, more]), right, recipe.build.max_over_refusal)
-    replies = reply_to(engine, [q.question for q, _ in validation], recipe.probe, max_tokens=_REFUSAL_TOKENS)
-    after = np.array([reply.refused for reply in replies], dtype=bool)
+    after = before
+    limit = recipe.build.max_over_refusal
+    dial, direction = set_dial(model, token, at, torch.cat([elsewhere, more]), right, limit)
+    # What counts is what the model writes: logits in bfloat16 tie, and some refusals begin otherwise.
+    for _ in range(_TURNS):
+        replies = reply_to(
+            engine, [q.question for q, _ in validation], recipe.probe, max_tokens=_REFUSAL_TOKENS
+        )
+        after = np.array([reply.refused for reply in replies], dtype=bool)
+        if _share(after[right]) <= limit:
+            break
+        dial = turn(model, dial, direction, -_TURN)
     return engine, {
         **record,
         "dial": asdict(dial),
