@@ -12,6 +12,7 @@ several batch sizes, found before the timed runs; vLLM at the best of one and tw
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -104,8 +105,12 @@ def transformers_side(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     return lambda: {"units": generate(texts, best), "batch": best}
 
 
-def vllm_side(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    """vLLM's LLM class in its process."""
+def vllm_side(job: dict[str, Any], threads: str) -> Callable[[], dict[str, Any]]:
+    """vLLM's LLM class in its process, on these cores."""
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ["VLLM_CPU_OMP_THREADS_BIND"] = threads
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     from vllm import LLM, SamplingParams  # type: ignore[import-not-found]
 
     model = LLM(model=job["model"], dtype="bfloat16", max_model_len=1024, max_num_seqs=256, seed=1)
@@ -132,7 +137,12 @@ def vllm_side(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     return run
 
 
-SIDES = {"candor": candor_side, "transformers": transformers_side, "vllm": vllm_side}
+SIDES: dict[str, Callable[[dict[str, Any]], Callable[[], dict[str, Any]]]] = {
+    "candor": candor_side,
+    "transformers": transformers_side,
+    "vllm-1-thread": lambda job: vllm_side(job, "0"),
+    "vllm-2-threads": lambda job: vllm_side(job, "0-1"),
+}
 
 
 def main() -> None:
@@ -157,7 +167,8 @@ def main() -> None:
     if not options.no_transformers:
         sides["transformers"] = (sys.executable, [this, "--side", "transformers"])
     if options.vllm_python:
-        sides["vllm"] = (str(options.vllm_python), [this, "--side", "vllm"])
+        for name in ("vllm-1-thread", "vllm-2-threads"):
+            sides[name] = (str(options.vllm_python), [this, "--side", name])
     title = "Probing: 400 questions × 8 samples × ≤ 24 tokens" if probing else "Long: 64 × 256 tokens"
     result = compare(title, job, sides, runs=options.runs, folder=options.work / options.job)
     if options.out:

@@ -32,7 +32,8 @@ def serve(ready: Callable[[dict[str, Any]], Callable[[], dict[str, Any]]], packa
     for _ in sys.stdin:
         begun = time.perf_counter()
         result = run()
-        _say({"seconds": time.perf_counter() - begun, **result, "peak_bytes": _peak()})
+        seconds = time.perf_counter() - begun - result.pop("untimed", 0.0)
+        _say({"seconds": seconds, **result, "peak_bytes": _peak()})
 
 
 def compare(
@@ -48,7 +49,7 @@ def compare(
         folder: for the job's file and the sides' logs.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "job.json"
+    file = (folder / "job.json").resolve()
     file.write_text(json.dumps(job), encoding="utf-8")
     children, report = {}, {}
     for name, (interpreter, arguments) in sides.items():
@@ -59,6 +60,7 @@ def compare(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            cwd=folder,  # vLLM would take a checkout's src for its own
             env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
         )
         children[name] = child
@@ -110,7 +112,7 @@ def _table(title: str, report: dict[str, Any]) -> str:
         own_rate = statistics.median(run["units"] / run["seconds"] for run in report[ours]["runs"])
         lines.append(
             f"| {name} | {middle[name]:.2f} ({min(seconds):.2f} to {max(seconds):.2f}) | {rate:,.0f} | "
-            f"{own_rate / rate:.2f}× |"
+            f"{own_rate / rate:.2f}× | {max(run['peak_bytes'] for run in side['runs']) / 2**30:.1f} |"
         )
     return "\n".join(lines)
 

@@ -6,7 +6,8 @@
 repository). Titles are split in two halves under a fixed seed; rules were written on `dev`. Labels come in
 rounds: `--seed N` draws the sample of round N, without pairs labelled in earlier rounds. After each round
 the kinds of error it showed were mended, so a round measures the rules before those repairs, and labels of
-earlier rounds that still belong to a regenerated question are no longer an unbiased sample. Prints pairs
+earlier rounds that still belong to a regenerated question are no longer an unbiased sample. Rounds 1 to 7
+were labelled by the rules' author, later ones by somebody who saw neither rules nor labels. Prints pairs
 per passage, candidates by reason, and for every round the rate as labelled and among regenerated pairs.
 """
 

@@ -273,6 +273,8 @@ def test_the_rate_rises_then_falls_to_a_tenth(schedule):
 def test_attention_and_mode_of_the_model_are_left_as_they_were():
     model = tiny_model()
     before = model.config._attn_implementation
-    result = fit(model, tiny_examples(), TrainSettings(**FAST, max_steps=1), pad_id=0)
+    settings = TrainSettings(**FAST, max_steps=1, frozen=0.5)
+    result = fit(model, tiny_examples(), settings, pad_id=0)
     assert model.config._attn_implementation == before and not result.model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(parameter.grad is None for parameter in model.parameters())

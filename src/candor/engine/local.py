@@ -87,6 +87,9 @@ class LocalEngine:
         attention.register()
         if model.config._attn_implementation == "sdpa":
             model.set_attn_implementation(attention.NAME)
+        head = model.get_output_embeddings()
+        if head is not None:
+            head.register_forward_pre_hook(_contiguous_input)
         self._blocks = _decoder_blocks(model)
         self._decoder = decoder_for(model)
         text_config = model.config.get_text_config()
@@ -502,6 +505,11 @@ def _rows_of(prompt: int, settings: Sequence[Sampling]) -> list[_Row]:
             place = len(rows)
             rows.append(_Row(prompt, place, setting, row_key(setting.seed, prompt, place)))
     return rows
+
+
+def _contiguous_input(_module: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The last positions' states are a slice, for which torch may copy a frozen head once for each row."""
+    return (arguments[0].contiguous(), *arguments[1:])
 
 
 def _decoder_blocks(model: Any) -> list[torch.nn.Module]:

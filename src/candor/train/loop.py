@@ -122,6 +122,8 @@ def fit(
         finally:
             run.masters.close()
     trained.eval()
+    if not settings.lora_rank:
+        model.requires_grad_(True)
     return TrainResult(trained, run.step, run.loss, run.validation, resumed_from)
 
 
