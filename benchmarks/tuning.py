@@ -95,9 +95,8 @@ def trl_side(job: dict[str, Any], packing: bool) -> Callable[[], dict[str, Any]]
     data = Dataset.from_list(
         [{"prompt": row["messages"][:1], "completion": row["messages"][1:]} for row in job["train"]]
     )
-    lengths = [
-        len(tokenizer.apply_chat_template(row["messages"], tokenize=True)["input_ids"]) for row in job["train"]
-    ]
+    rendered = [tokenizer.apply_chat_template(row["messages"], tokenize=True) for row in job["train"]]
+    lengths = [len(one["input_ids"]) for one in rendered]
     batch = 1 if packing else max(1, round(_TOKENS / (sum(lengths) / len(lengths))))
 
     def run() -> dict[str, Any]:
