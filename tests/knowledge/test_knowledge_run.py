@@ -24,7 +24,13 @@ from candor.knowledge.recipe import ProbeSettings
 from candor.model.load import load_tokenizer, save_checkpoint
 
 SMALL = ["data.max_questions=200", "probe.samples=2", "probe.shard=16", "probe.max_tokens=8"]
-TUNING = ["tune.max_steps=4", "tune.checkpoint_seconds=0", "build.invented=10", "build.rehearsal=4"]
+TUNING = [
+    "tune.max_steps=4",
+    "tune.checkpoint_seconds=0",
+    "build.invented=10",
+    "build.rehearsal=4",
+    "build.anchors=8",
+]
 SHORT = ["evaluate.invented=10", "evaluate.ability=false", "evaluate.replicates=100"]
 
 
@@ -153,7 +159,7 @@ def test_smollm2_learns_to_refuse_what_it_does_not_know(tmp_path: Path, smollm2:
     out = tmp_path / "run"
     # A rate far above the default: a few dozen steps have to show.
     settings = ["probe.samples=2", "tune.epochs=2", "tune.learning_rate=6e-5"]
-    settings += ["build.invented=30", "build.rehearsal=8"]
+    settings += ["build.invented=30", "build.rehearsal=8", "build.anchors=16"]
     settings += ["evaluate.invented=30", "evaluate.replicates=200"]
     subprocess.run(
         command(out, smollm2, path, *settings),
