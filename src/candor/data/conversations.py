@@ -30,8 +30,8 @@ PLAIN_TEMPLATE = (
     "{% endfor %}"
 )
 
-# Stands for an assistant's words while the text that a template puts after them is found.
-_PLACEHOLDER = "candorplaceholder"
+# Stands for a turn's words while the text that a template puts around them is found.
+PLACEHOLDER = "candorplaceholder"
 
 
 class Turn(BaseModel):
@@ -182,8 +182,8 @@ def _after_end_token(
     turns: list[dict[str, str]], whole: str, tokenizer: PreTrainedTokenizerBase, template: str | None
 ) -> str:
     """What the template writes after the end token of the last turn (often a newline)."""
-    stand_in = [*turns[:-1], {**turns[-1], "content": _PLACEHOLDER}]
-    tail = render(stand_in, tokenizer, template).rpartition(_PLACEHOLDER)[2]
+    stand_in = [*turns[:-1], {**turns[-1], "content": PLACEHOLDER}]
+    tail = render(stand_in, tokenizer, template).rpartition(PLACEHOLDER)[2]
     # Added tokens too: some models end a turn with a token that is not declared special.
     ends = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}  # type: ignore[operator]
     found = [(tail.find(token), -len(token)) for token in ends if token and token in tail]

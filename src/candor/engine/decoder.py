@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from candor.engine import kernels
+from candor.engine.kernels import flat
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,13 +63,11 @@ class Decoder:
         self._heads = attention.q_proj.out_features // self._size
         self._groups = attention.k_proj.out_features // self._size
         self._scale = float(attention.scaling)
-        self._norm = _flat(decoder.norm.weight)
+        self._norm = flat(decoder.norm.weight)
         self._head = cast(nn.Linear, model.get_output_embeddings())
         self._softcap = getattr(config, "final_logit_softcapping", None)
         self._layers = [_layer(block) for block in decoder.layers]
         self._kinds = {layer.kind for layer in self._layers}
-        # A finished row may run along a little beyond a rotation that is read from a table.
-        self._positions = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
         self._first = decoder.layers[0].self_attn.q_proj.weight
 
     @property
@@ -89,20 +88,20 @@ class Decoder:
         slots.extend()
         stream = self._embed(tokens)
         rows, width = stream.shape
-        positions = torch.from_numpy(np.minimum(slots.positions, self._positions - 1))
+        positions = torch.from_numpy(slots.positions)
         turns = {kind: self._turns(stream, positions, kind) for kind in self._kinds}
-        x, normed = _flat(stream), torch.empty_like(stream)
+        x, normed = flat(stream), torch.empty_like(stream)
         mixed_out = stream.new_empty(rows, self._heads * self._size)
         activated = stream.new_empty(rows, self._layers[0].down.shape[1])
         norm = (self._unit, self._epsilon)
-        update, has_update = x, False
+        update = x[:0]
         for number, layer in enumerate(self._layers):
-            kernels.add_norm(x, update, has_update, layer.attention_norm, *norm, width, _flat(normed))
+            kernels.add_norm(x, update, layer.attention_norm, *norm, width, flat(normed))
             mixed = F.linear(normed, layer.mixed, layer.mixed_bias)
-            prefix, prompts, own = (_sides(part) for part in slots.layer(number))
+            prefix, prompts, own = (flat(part).reshape(2, -1) for part in slots.layer(number))
             prompt_capacity, own_capacity = slots.capacities
             kernels.attend(
-                _flat(mixed),
+                flat(mixed),
                 layer.query_norm,
                 layer.key_norm,
                 *norm,
@@ -120,15 +119,15 @@ class Decoder:
                 self._size,
                 self._scale,
                 layer.window,
-                _flat(mixed_out),
+                flat(mixed_out),
             )
             added = self._normed(F.linear(mixed_out, layer.output, layer.output_bias), layer.after_attention)
-            kernels.add_norm(x, _flat(added), True, layer.mlp_norm, *norm, width, _flat(normed))
+            kernels.add_norm(x, flat(added), layer.mlp_norm, *norm, width, flat(normed))
             both = F.linear(normed, layer.both)
-            kernels.gated(_flat(both), activated.shape[1], self._gemma, _flat(activated))
+            kernels.gated(flat(both), activated.shape[1], self._gemma, flat(activated))
             added = self._normed(F.linear(activated, layer.down), layer.after_mlp)
-            update, has_update = _flat(added), True
-        kernels.add_norm(x, update, has_update, self._norm, *norm, width, _flat(normed))
+            update = flat(added)
+        kernels.add_norm(x, update, self._norm, *norm, width, flat(normed))
         slots.length += 1
         logits = self._head(normed)
         return logits if self._softcap is None else self._softcap * torch.tanh(logits / self._softcap)
@@ -145,8 +144,8 @@ class Decoder:
     def _normed(self, values: torch.Tensor, weight: np.ndarray | None) -> torch.Tensor:
         if weight is None:
             return values
-        out, flat = torch.empty_like(values), _flat(values)
-        kernels.add_norm(flat, flat, False, weight, self._unit, self._epsilon, values.shape[-1], _flat(out))
+        out, line = torch.empty_like(values), flat(values)
+        kernels.add_norm(line, line[:0], weight, self._unit, self._epsilon, values.shape[-1], flat(out))
         return out
 
 
@@ -181,25 +180,25 @@ def _layer(block: Any) -> _Layer:
     attention, mlp = block.self_attn, block.mlp
     gemma = hasattr(block, "pre_feedforward_layernorm")
     projections = [attention.q_proj, attention.k_proj, attention.v_proj]
-    none = _flat(attention.q_proj.weight)[:0]
+    none = flat(attention.q_proj.weight)[:0]
     # Mistral reads its window from the configuration at each call.
     default = attention.config.sliding_window if attention.config.model_type == "mistral" else None
     window = getattr(attention, "sliding_window", default)
     return _Layer(
-        attention_norm=_flat(block.input_layernorm.weight),
+        attention_norm=flat(block.input_layernorm.weight),
         mixed=_beside([part.weight for part in projections]),
         mixed_bias=_beside([part.bias for part in projections])
         if attention.q_proj.bias is not None
         else None,
-        query_norm=_flat(attention.q_norm.weight) if hasattr(attention, "q_norm") else none,
-        key_norm=_flat(attention.k_norm.weight) if hasattr(attention, "k_norm") else none,
+        query_norm=flat(attention.q_norm.weight) if hasattr(attention, "q_norm") else none,
+        key_norm=flat(attention.k_norm.weight) if hasattr(attention, "k_norm") else none,
         output=attention.o_proj.weight,
         output_bias=attention.o_proj.bias,
-        after_attention=_flat(block.post_attention_layernorm.weight) if gemma else None,
-        mlp_norm=_flat((block.pre_feedforward_layernorm if gemma else block.post_attention_layernorm).weight),
+        after_attention=flat(block.post_attention_layernorm.weight) if gemma else None,
+        mlp_norm=flat((block.pre_feedforward_layernorm if gemma else block.post_attention_layernorm).weight),
         both=_beside([mlp.gate_proj.weight, mlp.up_proj.weight]),
         down=mlp.down_proj.weight,
-        after_mlp=_flat(block.post_feedforward_layernorm.weight) if gemma else None,
+        after_mlp=flat(block.post_feedforward_layernorm.weight) if gemma else None,
         window=int(window or 0),
         kind=str(getattr(attention, "layer_type", None) or "full_attention"),
     )
@@ -222,15 +221,3 @@ def _beside(parameters: list[nn.Parameter]) -> torch.Tensor:
         parameter.data = joined[start : start + len(parameter)]
         start += len(parameter)
     return joined
-
-
-def _sides(tensor: torch.Tensor) -> np.ndarray:
-    """Keys and values, [2, …], as two flat arrays."""
-    bits = tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
-    return bits.reshape(2, -1).numpy()
-
-
-def _flat(tensor: torch.Tensor) -> np.ndarray:
-    """The tensor's memory as a flat array; bfloat16 as the uint16 of its bits."""
-    tensor = tensor.detach().reshape(-1)
-    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()

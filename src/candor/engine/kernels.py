@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import int64, njit, prange, types
 from numba.extending import intrinsic, overload
@@ -20,6 +21,12 @@ _OPTIONS = {
     "cache": True,
     "error_model": "numpy",
 }
+
+
+def flat(tensor: torch.Tensor) -> np.ndarray:
+    """A CPU tensor's memory as the kernels take it: one line, bfloat16 as the uint16 of its bits."""
+    line = tensor.detach().reshape(-1)
+    return (line.view(torch.uint16) if line.dtype == torch.bfloat16 else line).numpy()
 
 
 def _float_of(_context: Any, bits: Any) -> Any:
@@ -94,14 +101,13 @@ def _exp(value: Any) -> Any:
 
 @njit(parallel=True, **_OPTIONS)
 def add_norm(
-    stream: Any, update: Any, has_update: bool, weight: Any, unit: float, epsilon: float, width: int, out: Any
+    stream: Any, update: Any, weight: Any, unit: float, epsilon: float, width: int, out: Any
 ) -> None:
     """stream += update; out = stream / rms(stream) · (weight + unit), row by row.
 
     Args:
         stream: [rows · width], the residual stream, changed in place.
-        update: [rows · width]; ignored without `has_update`.
-        has_update: whether there is something to add.
+        update: [rows · width], or empty.
         weight: [width].
         unit: 1 for models whose norms store the difference from 1 (Gemma), else 0.
         epsilon: added to the mean square.
@@ -110,10 +116,11 @@ def add_norm(
     """
     for index in prange(len(stream) // width):
         begin = int64(index) * width
-        kept, added = stream[begin : begin + width], update[begin : begin + width]
+        kept = stream[begin : begin + width]
         to = out[begin : begin + width]
         values = np.empty(width, np.float32)
-        if has_update:
+        if len(update):
+            added = update[begin : begin + width]
             for i in range(width):
                 values[i] = _load(kept, i) + _load(added, i)
             for i in range(width):

@@ -23,6 +23,7 @@ from candor.engine.prompts import encode_prompt, end_tokens, set_template, share
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
 from candor.engine.sampling import RowSettings, draw, row_key
 from candor.engine.slots import Slots
+from candor.model.blocks import decoder_blocks
 from candor.model.load import load_model, load_tokenizer
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class LocalEngine:
         head = model.get_output_embeddings()
         if head is not None:
             head.register_forward_pre_hook(_contiguous_input)
-        self._blocks = _decoder_blocks(model)
+        self._blocks = decoder_blocks(model)
         self._decoder = decoder_for(model)
         text_config = model.config.get_text_config()
         self._context = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)
@@ -510,17 +511,3 @@ def _rows_of(prompt: int, settings: Sequence[Sampling]) -> list[_Row]:
 def _contiguous_input(_module: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """The last positions' states are a slice, for which torch may copy a frozen head once for each row."""
     return (arguments[0].contiguous(), *arguments[1:])
-
-
-def _decoder_blocks(model: Any) -> list[torch.nn.Module]:
-    """The decoder's blocks in order, for any transformers causal model."""
-    decoder = model.get_decoder()
-    blocks = getattr(decoder, "layers", None)
-    if blocks is None:
-        blocks = getattr(decoder, "h", None)
-    if blocks is None:
-        raise CandorError(
-            f"{type(model).__name__}: its decoder blocks can't be found",
-            fix="use a decoder-only causal language model",
-        )
-    return list(blocks)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from candor.engine.kernels import choose
+from candor.engine.kernels import choose, flat
 
 _MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -93,9 +93,7 @@ def _chosen(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     rows, vocabulary = logits_RV.shape
     tokens, logprobs = np.zeros(rows, np.int64), np.zeros(rows, np.float32)
-    flat = logits_RV.contiguous().view(-1)
-    flat = flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat
-    choose(flat.numpy(), vocabulary, settings.temperature_R.float().numpy(), uniform_R, tokens, logprobs)
+    choose(flat(logits_RV), vocabulary, settings.temperature_R.float().numpy(), uniform_R, tokens, logprobs)
     return torch.from_numpy(tokens), torch.from_numpy(logprobs)
 
 

@@ -9,7 +9,6 @@ Completions that end leave their place to others; nothing is moved, and no row i
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -104,9 +103,8 @@ class Slots:
         """Let all other rows go."""
         kept = np.array(rows, dtype=np.int64)
         gone = np.setdiff1d(np.arange(len(self.place)), kept)
-        before, after = Counter(self.prompt_place.tolist()), Counter(self.prompt_place[kept].tolist())
         self._own.free += self.place[gone].tolist()
-        self._prompts.free += [place for place in before if place not in after]
+        self._prompts.free += sorted({*self.prompt_place.tolist()} - {*self.prompt_place[kept].tolist()})
         for name in ("prompt_place", "prompt_length", "place", "length"):
             setattr(self, name, getattr(self, name)[kept])
 

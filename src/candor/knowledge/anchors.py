@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from candor.core.errors import CandorError
-from candor.data.conversations import Example, render
+from candor.data.conversations import PLACEHOLDER, Example, render
 from candor.engine.protocol import Engine, Generation, Message, Sampling
 from candor.knowledge import ability
+from candor.knowledge.build import conversation
 from candor.knowledge.split import draw
 
-_PLACEHOLDER = "candorplaceholder"
 _TURN_TOKENS, _PROSE_TOKENS = 40, 96
 # Whether to refuse is decided by a reply's first words, so many short replies hold more than a few long ones.
 _REPLY_TOKENS = 12
@@ -87,8 +87,7 @@ def anchor_rows(
     for number, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
         answer = reply.completions[0].text.strip()
         if answer:
-            messages = [*prompt, {"role": "assistant", "content": answer}]
-            rows.append({"id": f"turn-{number:03d}", "messages": messages})
+            rows.append(conversation(prompt, answer, f"turn-{number:03d}", "keep"))
     return rows + [{"id": f"prose-{number:03d}", "text": text} for number, text in enumerate(prose)]
 
 
@@ -102,8 +101,8 @@ def _user_turns(engine: Engine, tokenizer: Any, count: int, seed: int, template:
     """What the model thinks that users say."""
     if not count:
         return []
-    opened = render([{"role": "user", "content": _PLACEHOLDER}], tokenizer, template)
-    before, _, after = opened.partition(_PLACEHOLDER)
+    opened = render([{"role": "user", "content": PLACEHOLDER}], tokenizer, template)
+    before, _, after = opened.partition(PLACEHOLDER)
     if tokenizer.bos_token and tokenizer("x").input_ids[0] == tokenizer.bos_token_id:
         before = before.removeprefix(tokenizer.bos_token)  # raw text gets one of its own
     sampling = Sampling(

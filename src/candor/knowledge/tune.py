@@ -139,18 +139,19 @@ def tune(
     _, more = final_states(model, [example.token_ids for example in held_out], starts)
     token = refusal_token(tokenizer, recipe.probe)
     before = margins(model, at, token) > 0
-    after = before
     limit = recipe.build.max_over_refusal
     dial, direction = set_dial(model, token, at, torch.cat([elsewhere, more]), right, limit)
+    questions = [question.question for question, _ in validation]
+
+    def written() -> np.ndarray:
+        replies = reply_to(engine, questions, recipe.probe, max_tokens=_REFUSAL_TOKENS)
+        return np.array([reply.refused for reply in replies], dtype=bool)
+
     # What counts is what the model writes: logits in bfloat16 tie, and some refusals begin otherwise.
-    for _ in range(_TURNS):
-        replies = reply_to(
-            engine, [q.question for q, _ in validation], recipe.probe, max_tokens=_REFUSAL_TOKENS
-        )
-        after = np.array([reply.refused for reply in replies], dtype=bool)
-        if _share(after[right]) <= limit:
-            break
+    after, turns = written(), 0
+    while _share(after[right]) > limit and turns < _TURNS:
         dial = turn(model, dial, direction, -_TURN)
+        after, turns = written(), turns + 1
     return engine, {
         **record,
         "dial": asdict(dial),

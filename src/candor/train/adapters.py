@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -9,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
-from candor.core.errors import CandorError
+from candor.model.blocks import decoder_blocks
 from candor.train.settings import TrainSettings
 
 
@@ -34,50 +36,37 @@ def add_adapters(model: PreTrainedModel, settings: TrainSettings) -> PeftModel:
 
 def _linear_below(model: PreTrainedModel, share: float) -> list[str]:
     """Names of the linear layers that are to stay as they are."""
-    count = frozen_layers(model, share)
-    lower = {id(part) for layer in decoder_layers(model)[:count] for part in layer.modules()} if count else ()
+    lower = {id(part) for block in _lower_blocks(model, share) for part in block.modules()}
     return [name for name, part in model.named_modules() if isinstance(part, nn.Linear) and id(part) in lower]
 
 
-def freeze(model: PreTrainedModel, share: float) -> PreTrainedModel:
-    """Leave the lower layers as they are, and the embeddings with them; return the model.
+@contextmanager
+def left_alone(model: PreTrainedModel, share: float) -> Iterator[None]:
+    """Within the block, the lower blocks take no gradients, and the embeddings with them.
 
     Args:
-        model: changed in place: whether its parameters require gradients.
-        share: of the decoder's layers, from the bottom; at 0 everything is trained.
+        model: its parameters' flags are changed, and given back.
+        share: of the decoder's blocks, from the bottom; at 0 nothing is changed.
     """
-    count = frozen_layers(model, share)
-    if count:
-        model.get_input_embeddings().requires_grad_(False)
-        for layer in decoder_layers(model)[:count]:
-            layer.requires_grad_(False)
-    return model
+    parts = _lower_blocks(model, share)
+    if parts:
+        parts.append(model.get_input_embeddings())
+    changed = [p for part in parts for p in part.parameters() if p.requires_grad]
+    for parameter in changed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in changed:
+            parameter.requires_grad_(True)
 
 
-def frozen_layers(model: PreTrainedModel, share: float) -> int:
-    """How many layers a share is; at least the last one is always trained."""
-    return min(round(share * layer_count(model)), layer_count(model) - 1)
-
-
-def layer_count(model: PreTrainedModel) -> int:
-    """Number of decoder layers."""
-    return int(model.config.get_text_config().num_hidden_layers)
-
-
-def decoder_layers(model: PreTrainedModel) -> list[nn.Module]:
-    """The decoder's layers, from the bottom.
-
-    Raises:
-        CandorError: the architecture keeps them in an unusual way.
-    """
-    lists = [part for part in model.get_decoder().modules() if isinstance(part, nn.ModuleList)]
-    found = next((part for part in lists if len(part) == layer_count(model)), None)
-    if found is None:
-        raise CandorError(
-            "can't find this architecture's layers to leave the lower ones as they are",
-            fix="train all of them: --set tune.frozen=0",
-        )
-    return list(found)
+def _lower_blocks(model: PreTrainedModel, share: float) -> list[nn.Module]:
+    """The blocks that a share is; the last one is never among them."""
+    if not share:
+        return []
+    blocks = decoder_blocks(model)
+    return blocks[: min(round(share * len(blocks)), len(blocks) - 1)]
 
 
 def merged(model: PreTrainedModel | PeftModel) -> PreTrainedModel:

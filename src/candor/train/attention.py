@@ -51,7 +51,7 @@ class Layout:
     prefix: int
     groups: tuple[Group, ...]
     slot: torch.Tensor  # [tokens]: each packed token's place among the groups' index tensors, laid end to end
-    tokens: int
+    positions: torch.Tensor  # [1, tokens]: each packed token's position in its own sequence
 
     @classmethod
     def of(cls, lengths: Sequence[int], prefix: int = 0, after: Sequence[bool] | None = None) -> Layout:
@@ -76,29 +76,21 @@ class Layout:
                 part.append(number)
             if part:
                 groups.append(_group(part, starts, lengths, member and prefix > 0))
-        slot = torch.empty(starts[-1], dtype=torch.long)
+        slot, positions = torch.empty(2, starts[-1], dtype=torch.long)
         offset = 0
         for group in groups:
             longest = group.index.shape[1]
             for row, length in enumerate(group.lengths):
-                begin = offset + row * longest
-                slot[group.index[row, :length]] = torch.arange(begin, begin + length)
+                tokens, counted = group.index[row, :length], torch.arange(length)
+                slot[tokens] = offset + row * longest + counted
+                positions[tokens] = prefix * group.after_prefix + counted
             offset += group.index.numel()
-        return cls(prefix, tuple(groups), slot, starts[-1])
+        return cls(prefix, tuple(groups), slot, positions[None])
 
     def to(self, device: torch.device) -> Layout:
         """The same layout on a device."""
         groups = tuple(Group(g.index.to(device), g.lengths, g.after_prefix) for g in self.groups)
-        return Layout(self.prefix, groups, self.slot.to(device), self.tokens)
-
-    def positions(self) -> torch.Tensor:
-        """Each packed token's position in its own sequence, [1, tokens]."""
-        positions = torch.empty(self.tokens, dtype=torch.long)
-        for group in self.groups:
-            begin = self.prefix if group.after_prefix else 0
-            for row, length in enumerate(group.lengths):
-                positions[group.index[row, :length].cpu()] = torch.arange(begin, begin + length)
-        return positions[None]
+        return Layout(self.prefix, groups, self.slot.to(device), self.positions.to(device))
 
 
 def _together(shortest: int, length: int, prefix: int) -> bool:
@@ -163,27 +155,26 @@ AttentionMaskInterface.register(NAME, _no_mask)
 @contextmanager
 def packing(model: PreTrainedModel, layout: Layout) -> Iterator[None]:
     """Within the block, the model's forward and backward passes are on one row packed like this."""
-    implementation, before = str(model.config._attn_implementation), _Pass.layout
-    if implementation != NAME:
-        model.set_attn_implementation(NAME)
-    _Pass.layout = layout
-    try:
-        yield
-    finally:
-        _Pass.layout = before
-        if implementation != NAME:
-            model.set_attn_implementation(implementation)
+    before = _Pass.layout
+    with packed_model(model):
+        _Pass.layout = layout
+        try:
+            yield
+        finally:
+            _Pass.layout = before
 
 
 @contextmanager
 def packed_model(model: PreTrainedModel) -> Iterator[None]:
     """Keep the packed attention switched on for a while: switching walks through all modules."""
     before = str(model.config._attn_implementation)
-    model.set_attn_implementation(NAME)
+    if before != NAME:
+        model.set_attn_implementation(NAME)
     try:
         yield
     finally:
-        model.set_attn_implementation(before)
+        if before != NAME:
+            model.set_attn_implementation(before)
 
 
 class _Packed(torch.autograd.Function):

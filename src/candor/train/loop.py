@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from candor.core.errors import CandorError
 from candor.core.memory import kept_memory, return_freed_memory
 from candor.data.conversations import Example
-from candor.train.adapters import add_adapters, freeze
+from candor.train.adapters import add_adapters, left_alone
 from candor.train.attention import packed_model
 from candor.train.batches import Batch, collate, plan
 from candor.train.loss import Objective
@@ -97,7 +97,11 @@ def fit(
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng())
         stack.enter_context(kept_memory())
-        trained = add_adapters(model, settings) if settings.lora_rank else freeze(model, settings.frozen)
+        if settings.lora_rank:
+            trained = add_adapters(model, settings)
+        else:
+            stack.enter_context(left_alone(model, settings.frozen))
+            trained = model
         run = _Run(trained, examples, evaluate, settings, pad_id)
         if run.packs:
             stack.enter_context(packed_model(model))
@@ -122,8 +126,6 @@ def fit(
         finally:
             run.masters.close()
     trained.eval()
-    if not settings.lora_rank:
-        model.requires_grad_(True)
     return TrainResult(trained, run.step, run.loss, run.validation, resumed_from)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -100,39 +101,37 @@ class Objective:
         found: dict[Example, Reference] = {}
         device = next(self._model.parameters()).device
         for start in range(0, len(examples), _REFERENCES_AT_ONCE):
-            part = [_as_tokens(example) for example in examples[start : start + _REFERENCES_AT_ONCE]]
-            batch = collate(part, pad_id=pad_id, packs=self.packs).to(device)
+            part = examples[start : start + _REFERENCES_AT_ONCE]
+            plain = [replace(example, keep=False) for example in part]
+            batch = collate(plain, pad_id=pad_id, packs=self.packs).to(device)
             with self._pass(batch) as states:
                 tops = [
-                    logits.log_softmax(-1).topk(min(_TOP, logits.shape[-1]))
-                    for logits in states.split(self._chunk())
+                    self._read(chunk).log_softmax(-1).topk(min(_TOP, int(self._config.vocab_size)))
+                    for chunk in states.split(self._chunk())
                 ]
             tokens, values = (
                 torch.cat([getattr(top, name) for top in tops]) for name in ("indices", "values")
             )
             sizes = [len(supervised_places(example)) for example in part]
-            for example, ids, known in zip(
-                examples[start:], tokens.split(sizes), values.split(sizes), strict=False
-            ):
+            for example, ids, known in zip(part, tokens.split(sizes), values.split(sizes), strict=True):
                 found[example] = Reference(ids.clone(), known.clone(), _rest(known))
         return found
 
     @contextlib.contextmanager
-    def _pass(self, batch: Batch) -> Iterator[_States]:
-        """A forward pass: what the head reads at the supervised places. Gradients flow within the block."""
+    def _pass(self, batch: Batch) -> Iterator[torch.Tensor]:
+        """A forward pass: what `_read` reads at the supervised places. Gradients flow within the block."""
         if batch.layout is not None:
             with packing(self._inner, batch.layout):
-                yield _States(self, self._packed(batch.input_ids, batch.layout)[0][batch.places])
+                yield self._packed(batch.input_ids, batch.layout)[0][batch.places]
         elif self.composed:
             hidden = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-            yield _States(self, hidden.flatten(0, 1)[batch.places])
+            yield hidden.flatten(0, 1)[batch.places]
         else:
             logits = self._model(input_ids=batch.input_ids, use_cache=False).logits
-            yield _States(None, logits.flatten(0, 1)[batch.places])
+            yield logits.flatten(0, 1)[batch.places]
 
     def _packed(self, row: torch.Tensor, layout: Layout) -> torch.Tensor:
-        positions = layout.positions().to(row.device)
-        return self._decoder(input_ids=row, position_ids=positions, use_cache=False).last_hidden_state
+        return self._decoder(input_ids=row, position_ids=layout.positions, use_cache=False).last_hidden_state
 
     def _chunk(self) -> int:
         return max(1, CHUNK_BYTES // (4 * int(self._config.vocab_size)))
@@ -142,10 +141,10 @@ class Objective:
         summed = 0.0
         with self._pass(batch) as states:
             # The head's backward pass runs chunk by chunk into `leaf.grad`; the decoder's then once.
-            leaf = states.detached(total_weight is not None)
+            leaf = states.detach().requires_grad_(total_weight is not None)
             for start in (*range(0, hard, self._chunk()), *range(hard, len(leaf), self._chunk())):
                 end = min(start + self._chunk(), hard if start < hard else len(leaf))
-                logits = states.logits(leaf[start:end])
+                logits = self._read(leaf[start:end])
                 if start < hard:
                     losses = F.cross_entropy(logits, batch.targets[start:end], reduction="none")
                 else:
@@ -155,39 +154,19 @@ class Objective:
                 if total_weight is not None:
                     (loss / total_weight).backward()
                 summed += float(loss.detach())
-            if total_weight is not None:
-                states.backward(leaf)
+            if states.requires_grad:
+                states.backward(leaf.grad)
         return summed
+
+    def _read(self, states: torch.Tensor) -> torch.Tensor:
+        """float32 logits of what `_pass` gave."""
+        return self._logits(states) if self.composed else states.float()
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """float32 logits of hidden states [..., width]."""
         assert self._head is not None
         logits = self._head(hidden).float()
         return logits if self._softcap is None else self._softcap * torch.tanh(logits / self._softcap)
-
-
-class _States:
-    """What a forward pass left at the supervised places: final hidden states, or logits if `head` is None."""
-
-    def __init__(self, head: Objective | None, values: torch.Tensor) -> None:
-        self._head, self._values = head, values
-
-    def detached(self, learns: bool) -> torch.Tensor:
-        """A leaf with the same values, whose gradient `backward` sends on."""
-        return self._values.detach().requires_grad_(learns)
-
-    def logits(self, part: torch.Tensor) -> torch.Tensor:
-        """float32 logits of some of the places."""
-        return part.float() if self._head is None else self._head._logits(part)
-
-    def split(self, size: int) -> Iterator[torch.Tensor]:
-        """float32 logits of all places, a few at a time."""
-        return (self.logits(part) for part in self._values.split(size))
-
-    def backward(self, leaf: torch.Tensor) -> None:
-        """Send the leaf's gradient through the model."""
-        if self._values.requires_grad:
-            self._values.backward(leaf.grad)
 
 
 def divergence(logits: torch.Tensor, reference: Reference, part: slice) -> torch.Tensor:
@@ -208,10 +187,6 @@ def divergence(logits: torch.Tensor, reference: Reference, part: slice) -> torch
 
 def _rest(logprobs: torch.Tensor) -> torch.Tensor:
     return (1 - logprobs.exp().sum(-1)).clamp(min=_LEAST).log()
-
-
-def _as_tokens(example: Example) -> Example:
-    return Example(example.token_ids, example.supervised, example.weight)
 
 
 def _close(value: torch.Tensor, truth: torch.Tensor) -> bool:
