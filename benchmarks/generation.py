@@ -148,6 +148,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--job", choices=["probing", "long"], default="probing")
     parser.add_argument("--vllm-python", type=Path, help="interpreter of an environment with vLLM")
+    parser.add_argument("--prompts", type=int, help="fewer prompts than the job has (to try things out)")
     parser.add_argument("--no-transformers", action="store_true", help="leave transformers out")
     options = parser.parse_args()
     from candor.model.load import resolve
@@ -155,7 +156,7 @@ def main() -> None:
     probing = options.job == "probing"
     job = {
         "model": str(resolve("smollm2")),
-        "questions": questions(400 if probing else 64),
+        "questions": questions(options.prompts or (400 if probing else 64)),
         "samples": 8 if probing else 1,
         "max_tokens": 24 if probing else 256,
         "temperature": 0.7,

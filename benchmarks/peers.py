@@ -64,7 +64,7 @@ def compare(
         title: of the comparison.
         job: what all sides get.
         sides: name to (interpreter, arguments); the first is ours, ratios are to it.
-        runs: timed runs of each side; one more before them is not counted.
+        runs: timed runs of each side, which has warmed up while it made ready.
         folder: for the job's file and the sides' logs.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,15 +85,14 @@ def compare(
         children[name] = child
         report[name] = {**_heard(child, name), "runs": []}
         print(f"{name}: ready after {report[name]['startup']:.0f} s", file=sys.stderr)
-    for number in range(runs + 1):
+    for _ in range(runs):
         for name, child in children.items():
             assert child.stdin is not None
             child.stdin.write("run\n")
             child.stdin.flush()
             result = _heard(child, name)
-            if number:
-                report[name]["runs"].append(result)
-            print(f"{name}: {result['seconds']:.1f} s{'' if number else ' (not counted)'}", file=sys.stderr)
+            report[name]["runs"].append(result)
+            print(f"{name}: {result['seconds']:.1f} s", file=sys.stderr)
     for child in children.values():
         child.kill()
     print(_table(title, report))

@@ -28,7 +28,7 @@ def huggingface_loss(model, examples):
 @pytest.mark.parametrize("prefix", [0, 10])
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
 def test_loss_and_gradients_equal_the_plain_ones(kind, prefix, packs, longest, monkeypatch):
-    monkeypatch.setattr("candor.train.attention.LONGEST", longest)  # 24: some are long; 1: all are
+    monkeypatch.setattr("candor.model.packing.LONGEST", longest)  # 24: some are long; 1: all are
     monkeypatch.setattr("candor.train.loss.CHUNK_BYTES", 97 * 4 * 7)  # several chunks, the last one short
     others = tiny_examples(3, seed=1, prefix=0)  # that don't start with the prefix
     model, examples = tiny_model(kind), tiny_examples(prefix=prefix) + others

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from candor.data.conversations import Example
-from candor.train.attention import Layout
+from candor.model.packing import Layout
 from candor.train.settings import TrainSettings
 
 # Below this many common tokens a separate pass over the prefix costs more than it saves.

@@ -22,7 +22,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from candor.data.conversations import Example
-from candor.train.attention import Layout, UnsupportedAttentionError, packing
+from candor.model.packing import Layout, UnsupportedAttentionError, packing
+from candor.model.stack import Stack, stack_of
 from candor.train.batches import Batch, Reference, collate, supervised_places
 
 # float32 logits of a chunk: large enough for efficient products, small beside the activations.
@@ -55,6 +56,7 @@ class Objective:
         self._decoder = inner.get_decoder()
         self._head = inner.get_output_embeddings()
         self._softcap: float | None = getattr(self._config, "final_logit_softcapping", None)
+        self._stack: Stack | None = None
         self.composed = self.packs = False
         self._verify(sample)
 
@@ -77,10 +79,13 @@ class Objective:
                 # attention (a recurrent state, a convolution) can't have both right.
                 layout = Layout.of([ids.shape[1] - half] * 2, half).to(device)
                 row = torch.cat([ids, ids[:, half:]], dim=1)
-                with packing(self._inner, layout):
-                    packed = self._packed(row, layout)[0]
                 whole = torch.cat([hidden[0], hidden[0, half:]])
-                self.packs = _close(packed, whole)
+                for stack in (stack_of(self._inner), None):
+                    self._stack = stack
+                    with self._packing(layout):
+                        self.packs = _close(self._packed(row, layout)[0], whole)
+                    if self.packs:
+                        break
         except (TypeError, ValueError, AttributeError, NotImplementedError, UnsupportedAttentionError):
             return  # an unusual signature or attention: the flags that hold so far stand
         finally:
@@ -121,7 +126,7 @@ class Objective:
     def _pass(self, batch: Batch) -> Iterator[torch.Tensor]:
         """A forward pass: what `_read` reads at the supervised places. Gradients flow within the block."""
         if batch.layout is not None:
-            with packing(self._inner, batch.layout):
+            with self._packing(batch.layout):
                 yield self._packed(batch.input_ids, batch.layout)[0][batch.places]
         elif self.composed:
             hidden = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
@@ -130,7 +135,12 @@ class Objective:
             logits = self._model(input_ids=batch.input_ids, use_cache=False).logits
             yield logits.flatten(0, 1)[batch.places]
 
+    def _packing(self, layout: Layout) -> contextlib.AbstractContextManager[None]:
+        return packing(self._inner, layout) if self._stack is None else contextlib.nullcontext()
+
     def _packed(self, row: torch.Tensor, layout: Layout) -> torch.Tensor:
+        if self._stack is not None:
+            return self._stack(row[0], layout)[None]
         return self._decoder(input_ids=row, position_ids=layout.positions, use_cache=False).last_hidden_state
 
     def _chunk(self) -> int:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
@@ -50,6 +51,7 @@ class Layout:
 
     prefix: int
     groups: tuple[Group, ...]
+    short: tuple[np.ndarray, ...]  # starts, lengths and kinds (see `packed_kernels`) of the short sequences
     slot: torch.Tensor  # [tokens]: each packed token's place among the groups' index tensors, laid end to end
     positions: torch.Tensor  # [1, tokens]: each packed token's position in its own sequence
 
@@ -76,6 +78,7 @@ class Layout:
                 part.append(number)
             if part:
                 groups.append(_group(part, starts, lengths, member and prefix > 0))
+        short: list[tuple[int, int, int]] = []
         slot, positions = torch.empty(2, starts[-1], dtype=torch.long)
         offset = 0
         for group in groups:
@@ -84,13 +87,17 @@ class Layout:
                 tokens, counted = group.index[row, :length], torch.arange(length)
                 slot[tokens] = offset + row * longest + counted
                 positions[tokens] = prefix * group.after_prefix + counted
+                kind = 1 if group.after_prefix else 2 if prefix and not tokens[0] else 0
+                if not _is_long(group, prefix):
+                    short.append((int(tokens[0]), length, kind))
             offset += group.index.numel()
-        return cls(prefix, tuple(groups), slot, positions[None])
+        columns = np.array(short, np.int64).reshape(-1, 3).T.copy()
+        return cls(prefix, tuple(groups), tuple(columns), slot, positions[None])
 
     def to(self, device: torch.device) -> Layout:
         """The same layout on a device."""
         groups = tuple(Group(g.index.to(device), g.lengths, g.after_prefix) for g in self.groups)
-        return Layout(self.prefix, groups, self.slot.to(device), self.positions.to(device))
+        return Layout(self.prefix, groups, self.short, self.slot.to(device), self.positions.to(device))
 
 
 def _together(shortest: int, length: int, prefix: int) -> bool:
@@ -188,7 +195,7 @@ class _Packed(torch.autograd.Function):
         parts, kept = [], []
         learns = any(ctx.needs_input_grad[:3])
         for group in layout.groups:
-            if _is_long(group, layout):
+            if _is_long(group, layout.prefix):
                 with torch.set_grad_enabled(learns):
                     leaves = [x.detach().requires_grad_(learns) for x in (q, k, v)]
                     part = _fused(leaves[0], leaves[1], leaves[2], group, layout, scale, window)
@@ -250,8 +257,8 @@ class _Packed(torch.autograd.Function):
         return (*results, None, None, None)
 
 
-def _is_long(group: Group, layout: Layout) -> bool:
-    return group.index.shape[1] + (layout.prefix if group.after_prefix else 0) > LONGEST
+def _is_long(group: Group, prefix: int) -> bool:
+    return group.index.shape[1] + (prefix if group.after_prefix else 0) > LONGEST
 
 
 def _grouped(x: torch.Tensor, group: Group, shared: int) -> torch.Tensor:
@@ -325,3 +332,54 @@ def _fused(
         query, *pairs, attn_mask=mask, is_causal=plain, scale=scale, enable_gqa=k.shape[0] != q.shape[0]
     )
     return mixed.transpose(0, 1)
+
+
+@dataclass
+class Fused:
+    """Long sequences of a packed row that went through PyTorch's kernel, and how gradients go back there."""
+
+    group: Group
+    leaves: list[torch.Tensor]  # queries, keys, values [heads, tokens, size]
+    mixed: torch.Tensor  # [heads, B, L, size]
+
+    def send_back(self, above: torch.Tensor, back: torch.Tensor) -> None:
+        """Add the gradients at queries, keys and values to `back` [tokens, all heads, size]."""
+        coming = above[self.group.index.flatten()].unflatten(0, self.group.index.shape).permute(2, 0, 1, 3)
+        found = torch.autograd.grad(self.mixed, self.leaves, coming)
+        back += torch.cat(found).transpose(0, 1)
+
+
+def attend_long(
+    turned: torch.Tensor,
+    out: torch.Tensor,
+    layout: Layout,
+    groups: int,
+    scale: float,
+    window: int | None,
+    *,
+    learns: bool,
+) -> list[Fused]:
+    """The long sequences' part of packed attention.
+
+    Args:
+        turned: [tokens, heads + 2 groups, size].
+        out: [tokens, heads, size], written where long sequences are.
+        layout: of the row.
+        groups: heads of keys, and of values.
+        scale: of the scores.
+        window: tokens that a token sees, itself included; None for all.
+        learns: whether gradients are to go back.
+    """
+    found: list[Fused] = []
+    parts = [out.shape[1], groups, groups]
+    for group in layout.groups:
+        if _is_long(group, layout.prefix):
+            with torch.set_grad_enabled(learns):
+                leaves = [
+                    part.detach().requires_grad_(learns) for part in turned.transpose(0, 1).split(parts)
+                ]
+                mixed = _fused(leaves[0], leaves[1], leaves[2], group, layout, scale, window)
+            out[group.index.flatten()] = mixed.detach().permute(1, 2, 0, 3).flatten(0, 1)
+            if learns:
+                found.append(Fused(group, leaves, mixed))
+    return found
