@@ -11,10 +11,11 @@ import torch
 from tiny_models import tiny_examples, tiny_model
 
 from candor.core.errors import CandorError
+from candor.model.batches import collate
 from candor.train.adapters import merged
-from candor.train.batches import collate, plan
 from candor.train.loop import StepMetrics, fit, learning_rate
 from candor.train.loss import Objective
+from candor.train.plan import plan
 from candor.train.settings import TrainSettings
 from candor.train.state import clear_state
 

@@ -5,7 +5,7 @@ import torch
 from tiny_models import tiny_examples, tiny_model
 
 from candor.data.conversations import Example
-from candor.train.batches import collate, input_length, supervised_places
+from candor.model.batches import collate, input_length, supervised_places
 from candor.train.loss import Objective
 
 
@@ -29,7 +29,7 @@ def huggingface_loss(model, examples):
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
 def test_loss_and_gradients_equal_the_plain_ones(kind, prefix, packs, longest, monkeypatch):
     monkeypatch.setattr("candor.model.packing.LONGEST", longest)  # 24: some are long; 1: all are
-    monkeypatch.setattr("candor.train.loss.CHUNK_BYTES", 97 * 4 * 7)  # several chunks, the last one short
+    monkeypatch.setattr("candor.model.forward.CHUNK_BYTES", 97 * 4 * 7)  # several chunks, the last one short
     others = tiny_examples(3, seed=1, prefix=0)  # that don't start with the prefix
     model, examples = tiny_model(kind), tiny_examples(prefix=prefix) + others
     expected = huggingface_loss(model, examples)
@@ -38,7 +38,7 @@ def test_loss_and_gradients_equal_the_plain_ones(kind, prefix, packs, longest, m
     gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
     objective = Objective(model, examples[0].token_ids)
-    assert objective.composed and objective.packs
+    assert objective.forward.composed and objective.packs
     batch = collate(examples, pad_id=0, packs=packs)
     if packs:
         assert batch.input_ids.shape == (
@@ -91,7 +91,7 @@ def test_a_model_whose_head_does_not_compose_uses_its_own_forward():
 
     model.forward = scaled
     objective = Objective(model, examples[0].token_ids)
-    assert not objective.composed and not objective.packs
+    assert not objective.forward.composed and not objective.packs
     expected = float(huggingface_loss(model, examples).detach())
     assert objective.loss(collate(examples, pad_id=0)) == pytest.approx(expected, rel=1e-5)
 

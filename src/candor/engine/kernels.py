@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int64, njit, prange
+from numba import int64, prange
 
-from candor.model.kernels import OPTIONS, exp, load, store, turn
+from candor.model.kernels import exp, inner, kernel, load, store, turn
 
 
-@njit(**OPTIONS)
+@inner
 def _score(queries: Any, keys: Any, skip: Any, scores: Any, offset: int, line: Any) -> None:
     """scores[head, offset + j] = queries[head] · keys[j], for j from `skip`; keys [n · size]."""
     heads, size = queries.shape
@@ -31,7 +31,7 @@ def _score(queries: Any, keys: Any, skip: Any, scores: Any, offset: int, line: A
             scores[head, offset + j] = total
 
 
-@njit(**OPTIONS)
+@inner
 def _gather(weights: Any, values: Any, skip: Any, sums: Any, offset: int, line: Any) -> None:
     """sums[head] += weights[head, offset + j] · values[j], for j from `skip`; values [n · size]."""
     heads, size = sums.shape
@@ -46,7 +46,7 @@ def _gather(weights: Any, values: Any, skip: Any, sums: Any, offset: int, line: 
                 into[i] += weight * line[i]
 
 
-@njit(**OPTIONS)
+@inner
 def _softmax(scores: Any, scale: Any) -> None:
     """In place: softmax(scale · scores)."""
     top = scores[0]
@@ -62,7 +62,7 @@ def _softmax(scores: Any, scale: Any) -> None:
         scores[j] *= inverse
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def attend(
     mixed: Any,  # [rows · (heads + 2 groups) · size]: queries, keys, values
     query_norm: Any,  # [size] or empty
@@ -134,7 +134,7 @@ def attend(
                     store(to, i, total[i])
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def choose(
     logits: Any,  # [rows · vocabulary]
     vocabulary: int,
@@ -177,7 +177,7 @@ def choose(
         logprobs[row] = (load(line, best) - top) - np.log(total)
 
 
-@njit(**OPTIONS)
+@inner
 def _reached(line: Any, ends: Any, target: Any, top: Any, inverse: Any, block: Any) -> Any:
     """The first token whose cumulative weight exceeds the target; `ends` are those of the blocks."""
     number = 0

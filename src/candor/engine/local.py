@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from candor.core.errors import CandorError
+from candor.data.conversations import Example
 from candor.engine import attention
 from candor.engine.cache import BatchCache
 from candor.engine.decoder import Decoder, decoder_for
@@ -23,7 +24,10 @@ from candor.engine.prompts import encode_prompt, end_tokens, set_template, share
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
 from candor.engine.sampling import RowSettings, draw, row_key
 from candor.engine.slots import Slots
+from candor.model.batches import collate, cut, input_length
+from candor.model.batches import shared_prefix as shared_start
 from candor.model.blocks import decoder_blocks
+from candor.model.forward import Forward
 from candor.model.load import load_model, load_tokenizer
 
 if TYPE_CHECKING:
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
 
 # Shorter shared text than this costs more to split off than to compute again.
 _MIN_PREFIX = 8
-# Logits are float32 [rows, vocabulary]; this bounds what one scoring step holds (2^27 values are 512 MiB).
-_MAX_LOGITS = 1 << 27
 
 
 @dataclass(eq=False)
@@ -93,6 +95,7 @@ class LocalEngine:
             head.register_forward_pre_hook(_contiguous_input)
         self._blocks = decoder_blocks(model)
         self._decoder = decoder_for(model)
+        self._passes: Forward | None = None
         text_config = model.config.get_text_config()
         self._context = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)
         # A gap behind the shared prefix would be counted as distance by a sliding window's mask.
@@ -277,10 +280,8 @@ class LocalEngine:
             self._decoder = decoder_for(self.model)
         return _PaddedBatch(self) if self._decoder is None else _SlotBatch(self._decoder, start, longest)
 
-    def _forward(
-        self, ids_RT: torch.Tensor, cache: BatchCache | None, keep: int, mask: Any = None
-    ) -> torch.Tensor:
-        mask = cache.mask if cache is not None else mask
+    def _forward(self, ids_RT: torch.Tensor, cache: BatchCache, keep: int) -> torch.Tensor:
+        mask = cache.mask
         positions = mask.long().cumsum(dim=1)[:, -ids_RT.shape[1] :] - 1
         # Padding is before 0; a finished row that runs along may leave a learned position table behind.
         positions = positions.clamp(min=0, max=self._context - 1)
@@ -290,7 +291,7 @@ class LocalEngine:
             attention_mask=mask.to(device),
             position_ids=positions.to(device),
             past_key_values=cache,
-            use_cache=cache is not None,
+            use_cache=True,
             logits_to_keep=keep,
         ).logits
 
@@ -403,35 +404,51 @@ class LocalEngine:
                 "nothing before a text to score", fix="give at least one token, such as the start"
             )
         results: list[list[float]] = [[] for _ in pairs]
-        order = sorted(
-            (i for i, (_, tail) in enumerate(pairs) if len(tail)),
-            key=lambda i: -len(pairs[i][0]) - len(pairs[i][1]),
-        )
-        vocabulary = int(self.model.config.get_text_config().vocab_size)
-        while order:
-            longest = len(pairs[order[0]][0]) + len(pairs[order[0]][1])
-            if longest > self._context:
-                raise CandorError(
-                    f"a text of {longest} tokens does not fit the model's context of {self._context}",
-                    fix="score it in pieces",
-                )
-            kept = max(len(pairs[i][1]) for i in order[: max(1, self.prefill_tokens // longest)]) + 1
-            count = max(1, min(self.prefill_tokens // longest, _MAX_LOGITS // (kept * vocabulary)))
-            group, order = order[:count], order[count:]
-            ids = torch.zeros(len(group), longest, dtype=torch.long)
-            mask = torch.zeros(len(group), longest, dtype=torch.bool)
-            for row, i in enumerate(group):
-                tokens = torch.tensor([*pairs[i][0], *pairs[i][1]])
-                ids[row, longest - len(tokens) :] = tokens
-                mask[row, longest - len(tokens) :] = True
-            kept = max(len(pairs[i][1]) for i in group) + 1
-            logits = self._forward(ids, None, keep=kept, mask=mask)
-            for row, i in enumerate(group):
-                length = len(pairs[i][1])
-                part = logits[row, kept - 1 - length : kept - 1].float().cpu()
-                chosen = part.gather(1, torch.tensor(list(pairs[i][1]))[:, None]).squeeze(1)
-                results[i] = (chosen - torch.logsumexp(part, dim=-1)).tolist()
+        asked = [i for i, (_, tail) in enumerate(pairs) if len(tail)]
+        order = sorted(asked, key=lambda i: -len(pairs[i][0]) - len(pairs[i][1]))
+        if not order:
+            return results
+        longest = len(pairs[order[0]][0]) + len(pairs[order[0]][1])
+        if longest > self._context:
+            raise CandorError(
+                f"a text of {longest} tokens does not fit the model's context of {self._context}",
+                fix="score it in pieces",
+            )
+        forward = self._forward_for(pairs[order[0]])
+        examples = {
+            i: Example((*pairs[i][0], *pairs[i][1]), (False,) * len(pairs[i][0]) + (True,) * len(pairs[i][1]))
+            for i in order
+        }
+        shared, members = shared_start([examples[i] for i in order]) if forward.packs else (0, [])
+        sizes = [input_length(examples[i]) for i in order]
+        if forward.packs:
+            sizes = [size - shared * member for size, member in zip(sizes, members, strict=True)]
+        for places in cut(range(len(order)), sizes, self.prefill_tokens, padded=not forward.packs):
+            part = [order[place] for place in places]
+            batch = collate([examples[i] for i in part], pad_id=0, packs=forward.packs).to(self.model.device)
+            with forward.states(batch) as states:
+                logprobs = torch.cat(
+                    [
+                        _logprobs(forward.logits(some), targets)
+                        for some, targets in zip(
+                            states.split(forward.chunk), batch.targets.split(forward.chunk), strict=True
+                        )
+                    ]
+                ).tolist()
+            for i in part:
+                count = len(pairs[i][1])
+                results[i], logprobs = logprobs[:count], logprobs[count:]
         return results
+
+    def _forward_for(self, pair: tuple[Sequence[int], Sequence[int]]) -> Forward:
+        """Passes over whole texts, checked on a first one."""
+        if self._passes is None:
+            self._passes = Forward(self.model, [*pair[0], *pair[1]])
+        return self._passes
+
+
+def _logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return logits.gather(1, targets[:, None]).squeeze(1) - torch.logsumexp(logits, dim=-1)
 
 
 class _Batch(Protocol):

@@ -137,6 +137,7 @@ def _block(layer: Any) -> Block:
     return block
 
 
+@torch.inference_mode(False)  # else the parameters would become tensors that can't be trained
 @torch.no_grad()
 def beside(parameters: tuple[nn.Parameter, ...]) -> torch.Tensor | None:
     """The parameters one under the other in one tensor, which they become views of; None for none."""

@@ -19,11 +19,14 @@ from llvmlite import ir
 from numba import int64, njit, prange, types
 from numba.extending import intrinsic, overload
 
-OPTIONS = {
+_OPTIONS = {
     "fastmath": {"reassoc", "contract", "nsz", "arcp", "afn", "nnan"},
     "cache": True,
     "error_model": "numpy",
 }
+# Compiles a function that is called from Python, and one that is called by those.
+kernel: Any = njit(parallel=True, **_OPTIONS)
+inner: Any = njit(**_OPTIONS)
 
 
 def flat(tensor: torch.Tensor) -> np.ndarray:
@@ -102,7 +105,7 @@ def exp(value: Any) -> Any:
     return y * as_float(np.uint32(np.int32(whole) + np.int32(127)) << np.uint32(23))
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def add_norm(
     stream: Any, update: Any, weight: Any, unit: float, epsilon: float, width: int, out: Any
 ) -> None:
@@ -139,7 +142,7 @@ def add_norm(
             store(to, i, values[i] * scale * (load(weight, i) + np.float32(unit)))
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def gated(both: Any, width: int, gelu: bool, out: Any) -> None:
     """out = act(gate) · up, of rows [gate, up] each `width` wide; act is SiLU, or GELU by tanh."""
     for index in prange(len(out) // width):
@@ -159,7 +162,7 @@ def gated(both: Any, width: int, gelu: bool, out: Any) -> None:
             store(to, i, gate * share * load(ups, i))
 
 
-@njit(**OPTIONS)
+@inner
 def turn(line: Any, norm: Any, unit: Any, epsilon: Any, cosine: Any, sine: Any, out: Any) -> None:
     """A head's query or key, normed if there is a norm, and rotated by its position."""
     size = len(line)
@@ -180,7 +183,7 @@ def turn(line: Any, norm: Any, unit: Any, epsilon: Any, cosine: Any, sine: Any, 
         high[i] = y * cosine[half + i] + x * sine[half + i]
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def summed_norm(
     stream: Any,
     update: Any,
@@ -227,7 +230,7 @@ def summed_norm(
             store(to, i, values[i] * scale * (load(weight, i) + np.float32(unit)))
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def norm_back(
     total: Any,
     inverse: Any,
@@ -278,7 +281,7 @@ def norm_back(
                     store(to, i, (turned[i] - values[i] * along) * scale)
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def gated_back(both: Any, width: int, gelu: bool, above: Any, back: Any) -> None:
     """The way back of `gated`: from `above` [rows · width] to `back` [rows · 2 width]."""
     for index in prange(len(above) // width):
@@ -305,7 +308,7 @@ def gated_back(both: Any, width: int, gelu: bool, above: Any, back: Any) -> None
             store(to_gates, i, gradient * load(ups, i) * rising)
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def turn_rows(
     mixed: Any,  # [rows · (heads + 2 groups) · size]: queries, keys, values
     query_norm: Any,  # [size] or empty
@@ -335,7 +338,7 @@ def turn_rows(
             out[i] = mixed[i]
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def turn_back(
     mixed: Any,
     query_norm: Any,
@@ -383,3 +386,10 @@ def turn_back(
                         line[i] = (line[i] - raw[i] * along) * scale
                 for i in range(size):
                     store(given, i, line[i])
+
+
+@kernel
+def accumulate(total: Any, values: Any) -> None:
+    """total += values, float32 and any; torch's own addition of two types goes through a copy of one."""
+    for i in prange(len(total)):
+        total[i] += load(values, int64(i))

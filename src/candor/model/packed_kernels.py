@@ -13,76 +13,139 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int64, njit, prange
+from numba import int64, prange
 
-from candor.model.kernels import OPTIONS, exp, load, store
+from candor.model.kernels import exp, inner, kernel, load, store
 
-
-@njit(**OPTIONS)
-def _products(line: Any, turned: Any, first: int, last: int, out: Any) -> None:
-    """out[j] = line · turned[:, j] for j from `first` to `last`; the line's length is a multiple of 4."""
-    for j in range(first, last):
-        out[j] = np.float32(0.0)
-    for d in range(0, len(line), 4):
-        a, b, c, e = line[d], line[d + 1], line[d + 2], line[d + 3]
-        k0, k1, k2, k3 = turned[d], turned[d + 1], turned[d + 2], turned[d + 3]
-        for j in range(first, last):
-            out[j] += a * k0[j] + b * k1[j] + c * k2[j] + e * k3[j]
+# Loops from 0 over slices, not from an offset: numba allows for negative indices where it can't exclude
+# them, and such a loop does not become vector code. For the same reason nothing is assigned to slices.
 
 
-@njit(**OPTIONS)
-def _mix(weights: Any, lines: Any, first: int, last: int, out: Any) -> None:
-    """out = Σ weights[j] · lines[j] for j from `first` to `last`."""
-    size = len(out)
+@inner
+def _dots(lines: Any, others: Any, count: int, out: Any) -> None:
+    """out[i, j] = lines[i] · others[j] for four i and the first `count` j; four by two at a time."""
+    l0, l1, l2, l3 = lines[0], lines[1], lines[2], lines[3]
+    size = len(l0)
+    for j in range(0, count - 1, 2):
+        x, y = others[j], others[j + 1]
+        s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = np.float32(0.0)
+        for d in range(size):
+            v, w, a, b, c, e = x[d], y[d], l0[d], l1[d], l2[d], l3[d]
+            s0 += a * v
+            s1 += b * v
+            s2 += c * v
+            s3 += e * v
+            t0 += a * w
+            t1 += b * w
+            t2 += c * w
+            t3 += e * w
+        out[0, j], out[1, j], out[2, j], out[3, j] = s0, s1, s2, s3
+        out[0, j + 1], out[1, j + 1], out[2, j + 1], out[3, j + 1] = t0, t1, t2, t3
+    if count % 2:
+        x = others[count - 1]
+        s0 = s1 = s2 = s3 = np.float32(0.0)
+        for d in range(size):
+            v = x[d]
+            s0 += l0[d] * v
+            s1 += l1[d] * v
+            s2 += l2[d] * v
+            s3 += l3[d] * v
+        out[0, count - 1], out[1, count - 1], out[2, count - 1], out[3, count - 1] = s0, s1, s2, s3
+
+
+@inner
+def _mix(weights: Any, lines: Any, out: Any) -> None:
+    """out = Σ weights[j] · lines[j]."""
+    size, count = len(out), len(weights)
     for d in range(size):
         out[d] = np.float32(0.0)
-    j = int64(first)
-    while j + 4 <= last:
+    for j in range(0, count - 3, 4):
         a, b, c, e = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
         v0, v1, v2, v3 = lines[j], lines[j + 1], lines[j + 2], lines[j + 3]
         for d in range(size):
             out[d] += a * v0[d] + b * v1[d] + c * v2[d] + e * v3[d]
-        j += 4
-    while j < last:
+    for j in range(count - count % 4, count):
         a, v0 = weights[j], lines[j]
         for d in range(size):
             out[d] += a * v0[d]
-        j += 1
 
 
-@njit(**OPTIONS)
-def _spread(weights: Any, lines: Any, first: int, last: int, into: Any) -> None:
-    """into[j] += Σ weights[i, j] · lines[i] over four i, for j from `first` to `last`."""
+@inner
+def _spread(weights: Any, lines: Any, count: int, into: Any) -> None:
+    """into[j] += Σ weights[i, j] · lines[i] over four i, for the first `count` j."""
     l0, l1, l2, l3 = lines[0], lines[1], lines[2], lines[3]
-    for j in range(first, last):
+    for j in range(count):
         a, b, c, e = weights[0, j], weights[1, j], weights[2, j], weights[3, j]
         to = into[j]
         for d in range(len(to)):
             to[d] += a * l0[d] + b * l1[d] + c * l2[d] + e * l3[d]
 
 
-@njit(**OPTIONS)
-def _widened(
-    rows: Any, wide: int, offset: int, size: int, shared: int, start: int, length: int, out: Any
-) -> None:
+@inner
+def _widened(rows: Any, wide: int, offset: int, shared: int, start: int, length: int, out: Any) -> None:
     """Keys or values as float32 [shared + length, size]: the prefix's, then the sequence's own."""
+    size = out.shape[1]
     for j in range(shared + length):
-        token = j if j < shared else start + j - shared
-        at = token * wide + offset
+        at = (j if j < shared else start + j - shared) * wide + offset
         line, to = rows[at : at + size], out[j]
         for d in range(size):
             to[d] = load(line, d)
 
 
-@njit(**OPTIONS)
-def _transposed(lines: Any, count: int, out: Any) -> None:
+@inner
+def _four(rows: Any, wide: int, offset: int, first: int, length: int, factor: float, out: Any) -> None:
+    """Queries or gradients of up to four tokens as float32 [4, size], times a factor; the rest is 0."""
+    size = out.shape[1]
+    for i in range(4):
+        to = out[i]
+        at = (first + i) * wide + offset
+        if i < length:
+            line = rows[at : at + size]
+            for d in range(size):
+                to[d] = load(line, d) * np.float32(factor)
+        else:
+            for d in range(size):
+                to[d] = np.float32(0.0)
+
+
+@inner
+def _softmax(scores: Any) -> Any:
+    """In place exp(scores - largest); returns their sum and the largest."""
+    count = len(scores)
+    top = scores[0]
     for j in range(count):
-        line = lines[j]
-        for d in range(len(line)):
-            out[d, j] = line[d]
+        top = max(top, scores[j])
+    total = np.float32(0.0)
+    for j in range(count):
+        scores[j] = exp(scores[j] - top)
+    for j in range(count):
+        total += scores[j]
+    return total, top
 
 
-@njit(parallel=True, **OPTIONS)
+@inner
+def _slopes(weights: Any, pulls: Any, spread: Any) -> None:
+    """From scores and the gradient at the weights: weights, and the gradient at the scores, in place."""
+    along = np.float32(0.0)
+    for j in range(len(weights)):
+        weights[j] = exp(min(weights[j] - spread, np.float32(0.0)))
+    for j in range(len(weights)):
+        along += weights[j] * pulls[j]
+    for j in range(len(weights)):
+        pulls[j] = weights[j] * (pulls[j] - along)
+
+
+@inner
+def _clear(line: Any, first: int, last: int) -> None:
+    """0 but from `first` to `last`."""
+    before, behind = line[:first], line[last:]
+    for j in range(len(before)):
+        before[j] = np.float32(0.0)
+    for j in range(len(behind)):
+        behind[j] = np.float32(0.0)
+
+
+@kernel
 def attend_packed(
     rows: Any,
     starts: Any,  # [sequences]
@@ -103,42 +166,35 @@ def attend_packed(
     most = prefix + (lengths.max() if len(lengths) else 0)
     for part in prange(parts):
         keys, values = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
-        turned, scores = np.empty((size, most), np.float32), np.empty(most, np.float32)
-        query, mixed = np.empty(size, np.float32), np.empty(size, np.float32)
+        scores, queries = np.empty((4, most), np.float32), np.empty((4, size), np.float32)
+        mixed = np.empty(size, np.float32)
         for item in range(int64(part), len(starts) * groups, parts):
             number, group = item // groups, item % groups
             start, length = int64(starts[number]), int64(lengths[number])
             shared = prefix if kinds[number] == 1 else 0
-            _widened(rows, wide, (heads + group) * size, size, shared, start, length, keys)
-            _widened(rows, wide, (heads + groups + group) * size, size, shared, start, length, values)
-            _transposed(keys, shared + length, turned)
-            for i in range(length):
-                last = shared + i + 1
-                first = max(0, last - window) if window else 0
-                for head in range(group * share, (group + 1) * share):
-                    at = (start + i) * wide + head * size
-                    line = rows[at : at + size]
-                    for d in range(size):
-                        query[d] = load(line, d) * np.float32(scale)
-                    _products(query, turned, first, last, scores)
-                    top = scores[first]
-                    for j in range(first, last):
-                        top = max(top, scores[j])
-                    total = np.float32(0.0)
-                    for j in range(first, last):
-                        scores[j] = exp(scores[j] - top)
-                    for j in range(first, last):
-                        total += scores[j]
-                    _mix(scores, values, first, last, mixed)
-                    inverse = np.float32(1.0) / total
-                    spread[start + i, head] = top + np.log(total)
-                    at = ((start + i) * heads + head) * size
-                    to = out[at : at + size]
-                    for d in range(size):
-                        store(to, d, mixed[d] * inverse)
+            _widened(rows, wide, (heads + group) * size, shared, start, length, keys)
+            _widened(rows, wide, (heads + groups + group) * size, shared, start, length, values)
+            for head in range(group * share, (group + 1) * share):
+                for block in range(0, length, 4):
+                    many = min(4, length - block)
+                    end = shared + block + many
+                    begin = max(0, shared + block + 1 - window) if window else 0
+                    _four(rows, wide, head * size, start + block, many, scale, queries)
+                    _dots(queries, keys[begin:end], end - begin, scores)
+                    for i in range(many):
+                        last = shared + block + i + 1
+                        first = max(0, last - window) if window else 0
+                        line = scores[i, first - begin : last - begin]
+                        total, top = _softmax(line)
+                        _mix(line, values[first:last], mixed)
+                        spread[start + block + i, head] = top + np.log(total)
+                        at = ((start + block + i) * heads + head) * size
+                        to, inverse = out[at : at + size], np.float32(1.0) / total
+                        for d in range(size):
+                            store(to, d, mixed[d] * inverse)
 
 
-@njit(parallel=True, **OPTIONS)
+@kernel
 def attend_packed_back(
     rows: Any,
     starts: Any,
@@ -160,85 +216,57 @@ def attend_packed_back(
     most = prefix + (lengths.max() if len(lengths) else 0)
     for part in prange(parts):
         keys, values = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
-        turned_keys, turned_values = np.empty((size, most), np.float32), np.empty((size, most), np.float32)
         to_keys, to_values = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
         weights, pulls = np.empty((4, most), np.float32), np.empty((4, most), np.float32)
-        queries, coming = np.zeros((4, size), np.float32), np.zeros((4, size), np.float32)
+        queries, coming = np.empty((4, size), np.float32), np.empty((4, size), np.float32)
         pulled = np.empty(size, np.float32)
         for item in range(int64(part), len(starts) * groups, parts):
             number, group = item // groups, item % groups
             start, length = int64(starts[number]), int64(lengths[number])
             shared = prefix if kinds[number] == 1 else 0
-            count = shared + length
-            _widened(rows, wide, (heads + group) * size, size, shared, start, length, keys)
-            _widened(rows, wide, (heads + groups + group) * size, size, shared, start, length, values)
-            _transposed(keys, count, turned_keys)
-            _transposed(values, count, turned_values)
-            for j in range(count):
+            _widened(rows, wide, (heads + group) * size, shared, start, length, keys)
+            _widened(rows, wide, (heads + groups + group) * size, shared, start, length, values)
+            for j in range(shared + length):
+                key, value = to_keys[j], to_values[j]
                 for d in range(size):
-                    to_keys[j, d] = np.float32(0.0)
-                    to_values[j, d] = np.float32(0.0)
+                    key[d] = np.float32(0.0)
+                    value[d] = np.float32(0.0)
             for head in range(group * share, (group + 1) * share):
                 for block in range(0, length, 4):
-                    end = shared + min(block + 4, length)
+                    many = min(4, length - block)
+                    end = shared + block + many
                     begin = max(0, shared + block + 1 - window) if window else 0
-                    for b in range(4):
-                        weight, pull, query, given = weights[b], pulls[b], queries[b], coming[b]
-                        i = block + b
-                        if i >= length:
-                            for j in range(begin, end):
-                                weight[j] = np.float32(0.0)
-                                pull[j] = np.float32(0.0)
-                            continue
-                        last = shared + i + 1
+                    _four(rows, wide, head * size, start + block, many, scale, queries)
+                    _four(above, heads * size, head * size, start + block, many, 1.0, coming)
+                    _dots(queries, keys[begin:end], end - begin, weights)
+                    _dots(coming, values[begin:end], end - begin, pulls)
+                    for i in range(4):
+                        last = min(shared + block + i + 1, end) - begin
                         first = max(0, last - window) if window else 0
-                        at = (start + i) * wide + head * size
-                        line = rows[at : at + size]
-                        for d in range(size):
-                            query[d] = load(line, d) * np.float32(scale)
-                        at = ((start + i) * heads + head) * size
-                        line = above[at : at + size]
-                        for d in range(size):
-                            given[d] = load(line, d)
-                        _products(query, turned_keys, first, last, weight)
-                        _products(given, turned_values, first, last, pull)
-                        top = spread[start + i, head]
-                        along = np.float32(0.0)
-                        for j in range(first, last):
-                            weight[j] = exp(min(weight[j] - top, np.float32(0.0)))
-                        for j in range(first, last):
-                            along += weight[j] * pull[j]
-                        for j in range(first, last):
-                            pull[j] = weight[j] * (pull[j] - along)
-                        for j in range(begin, first):
-                            weight[j] = np.float32(0.0)
-                            pull[j] = np.float32(0.0)
-                        for j in range(last, end):
-                            weight[j] = np.float32(0.0)
-                            pull[j] = np.float32(0.0)
-                        _mix(pull, keys, first, last, pulled)
-                        at = (start + i) * wide + head * size
+                        if i >= many:
+                            first = last = 0
+                        weight, pull = weights[i, : end - begin], pulls[i, : end - begin]
+                        _clear(weight, first, last)
+                        _clear(pull, first, last)
+                        if i >= many:
+                            continue
+                        _slopes(weight[first:last], pull[first:last], spread[start + block + i, head])
+                        _mix(pull[first:last], keys[begin + first : begin + last], pulled)
+                        at = (start + block + i) * wide + head * size
                         to = back[at : at + size]
                         for d in range(size):
                             store(to, d, pulled[d] * np.float32(scale))
-                    _spread(pulls, queries, begin, end, to_keys)
-                    _spread(weights, coming, begin, end, to_values)
+                    _spread(pulls, queries, end - begin, to_keys[begin:end])
+                    _spread(weights, coming, end - begin, to_values[begin:end])
+            own = shared + length if kinds[number] == 2 else shared  # the prefix's own are common too
             for side in range(2):
                 found = to_keys if side == 0 else to_values
-                own = shared
-                if kinds[number] == 2:
-                    kept = common[part, group, side]
-                    for j in range(length):
-                        for d in range(size):
-                            kept[j, d] += found[j, d]
-                    continue
-                if shared:
-                    kept = common[part, group, side]
-                    for j in range(shared):
-                        for d in range(size):
-                            kept[j, d] += found[j, d]
-                for j in range(length):
-                    at = (start + j) * wide + (heads + side * groups + group) * size
-                    to = back[at : at + size]
+                for j in range(own):
+                    line, kept = found[j], common[part, group, side, j]
                     for d in range(size):
-                        store(to, d, found[own + j, d])
+                        kept[d] += line[d]
+                for j in range(own, shared + length):
+                    at = (start + j - shared) * wide + (heads + side * groups + group) * size
+                    line, to = found[j], back[at : at + size]
+                    for d in range(size):
+                        store(to, d, line[d])

@@ -190,47 +190,45 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, mixed, query_norm, key_norm, turns, family: Family, window: int, layout: Layout):  # type: ignore[override]
+        heads, groups, size = family.heads, family.groups, family.size
         nothing = flat(mixed)[:0]
         norms = [nothing if norm is None else flat(norm) for norm in (query_norm, key_norm)]
-        cosine, sine = (part.numpy() for part in turns)
+        # What both kernels and both of their ways back get.
+        turning: list[Any] = [*norms, family.unit, family.epsilon, *(part.numpy() for part in turns)]
+        turning += [heads, groups]
+        mixing: list[Any] = [*layout.short, layout.prefix, heads, groups, size, family.scale, window]
         turned = torch.empty_like(mixed)
-        shape = (family.heads, family.groups)
-        how = (family.unit, family.epsilon)
-        turn_rows(flat(mixed), *norms, *how, cosine, sine, *shape, flat(turned))
-        out = mixed.new_empty(len(mixed), family.heads * family.size)
-        spread = np.empty((len(mixed), family.heads), np.float32)
-        sequences = layout.short
-        scoring = (*shape, family.size, family.scale, window)
-        attend_packed(flat(turned), *sequences, layout.prefix, *scoring, _parts(), flat(out), spread)
-        kept = attend_long(
-            turned.view(len(mixed), -1, family.size),
-            out.view(len(mixed), -1, family.size),
+        turn_rows(flat(mixed), *turning, flat(turned))
+        out = mixed.new_empty(len(mixed), heads * size)
+        spread = np.empty((len(mixed), heads), np.float32)
+        attend_packed(flat(turned), *mixing, _parts(), flat(out), spread)
+        fused = attend_long(
+            turned.view(len(mixed), -1, size),
+            out.view(len(mixed), -1, size),
             layout,
-            *(family.groups, family.scale, window or None),
+            *(groups, family.scale, window or None),
             learns=any(ctx.needs_input_grad),
         )
         ctx.save_for_backward(mixed, turned, query_norm, key_norm)
-        ctx.extra = (norms, how, cosine, sine, shape, spread, sequences, scoring, layout, kept)
+        ctx.extra = (turning, mixing, spread, fused)
         return out
 
     @staticmethod
     def backward(ctx, *above: torch.Tensor):  # type: ignore[override]
         mixed, turned, query_norm, key_norm = ctx.saved_tensors
-        norms, how, cosine, sine, shape, spread, sequences, scoring, layout, kept = ctx.extra
-        prefix, groups, size = layout.prefix, shape[1], scoring[2]
+        turning, mixing, spread, fused = ctx.extra
+        prefix, heads, groups, size = mixing[3:7]
         coming = above[0].contiguous()
-        back = torch.zeros_like(turned) if kept else torch.empty_like(turned)
+        back = torch.zeros_like(turned) if fused else torch.empty_like(turned)
         common = np.zeros((_parts(), groups, 2, prefix, size), np.float32)
-        attend_packed_back(
-            flat(turned), *sequences, prefix, *scoring, spread, flat(coming), flat(back), common
-        )
+        attend_packed_back(flat(turned), *mixing, spread, flat(coming), flat(back), common)
+        lines = back.view(len(back), -1, size)
         shared = torch.from_numpy(common.sum(0)).permute(2, 1, 0, 3)  # [prefix, side, group, size]
-        view = back.view(len(back), -1, size)
-        view[:prefix, shape[0] :] = shared.reshape(prefix, 2 * groups, size).to(back.dtype)
-        for group in kept:
-            group.send_back(coming.view(len(back), -1, size), view)
+        lines[:prefix, heads:] = shared.reshape(prefix, 2 * groups, size).to(back.dtype)
+        for part in fused:
+            part.send_back(coming.view(len(back), -1, size), lines)
         learned = np.zeros((_parts(), 2, size), np.float32)
-        turn_back(flat(mixed), *norms, *how, cosine, sine, *shape, flat(back), learned)
+        turn_back(flat(mixed), *turning, flat(back), learned)
         to_norms = [
             _summed(learned[:, side], norm) if norm is not None else None
             for side, norm in enumerate((query_norm, key_norm))

@@ -18,11 +18,12 @@ from transformers import PreTrainedModel
 from candor.core.errors import CandorError
 from candor.core.memory import kept_memory, return_freed_memory
 from candor.data.conversations import Example
+from candor.model.batches import Batch, collate
 from candor.model.packing import packed_model
 from candor.train.adapters import add_adapters, left_alone
-from candor.train.batches import Batch, collate, plan
 from candor.train.loss import Objective
 from candor.train.masters import Masters
+from candor.train.plan import plan
 from candor.train.settings import TrainSettings
 from candor.train.state import load_state, read_notes, save_state
 

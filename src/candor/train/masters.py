@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from candor.model.kernels import accumulate, flat
 from candor.train.settings import TrainSettings
 
 
@@ -70,6 +71,8 @@ class Masters:
             if weight in self._fresh:  # the first micro-batch overwrites: no pass to write zeros
                 weight.grad.copy_(gradient)
                 self._fresh.discard(weight)
+            elif weight.device.type == "cpu":
+                accumulate(flat(weight.grad), flat(gradient))
             else:
                 weight.grad.add_(gradient)
 

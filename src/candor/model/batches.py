@@ -1,25 +1,16 @@
-"""Which examples make an update, and how they become tensors.
-
-An update takes the next examples of a shuffled order up to a token budget, so that its contents do not
-depend on lengths. Inside it the examples are sorted by length and cut into micro-batches, packed where the
-model allows it and with little padding where not; as the loss is normalised over the whole update, the cut
-changes memory and speed and not the result.
-"""
+"""Tokenised examples as tensors: packed into one row where the model allows it, padded rows where not."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-import numpy as np
 import torch
 
 from candor.data.conversations import Example
 from candor.model.packing import Layout
-from candor.train.settings import TrainSettings
 
 # Below this many common tokens a separate pass over the prefix costs more than it saves.
 MIN_SHARED_PREFIX = 8
@@ -79,34 +70,7 @@ def input_length(example: Example) -> int:
     return last  # the last supervised token is a target only
 
 
-def plan(
-    examples: Sequence[Example], settings: TrainSettings, *, packs: bool = False
-) -> list[list[list[int]]]:
-    """Example indices of every update: [step][micro-batch][example], from the seed alone.
-
-    Examples without a supervised token (beyond the first token, which nothing predicts) are left out.
-    Packed, a prefix that many examples share doesn't count towards a micro-batch and neither does padding;
-    which examples make an update stays the same.
-    """
-    lengths = [input_length(example) for example in examples]
-    chosen = [i for i, length in enumerate(lengths) if length > 0 and examples[i].weight > 0]
-    if not chosen:
-        return []
-    shared, members = shared_prefix(examples) if packs else (0, [False] * len(examples))
-    rest = [length - shared * member for length, member in zip(lengths, members, strict=True)]
-    usable = np.array(chosen)
-    steps: list[list[list[int]]] = []
-    remaining = round(settings.epochs * len(usable))
-    for epoch in range(math.ceil(settings.epochs)):
-        order = np.random.default_rng([settings.seed, epoch]).permutation(usable)[:remaining]
-        remaining -= len(order)
-        for step in _cut(order.tolist(), lengths, settings.batch_tokens, padded=False):
-            step.sort(key=lambda i: (lengths[i], i))
-            steps.append(_cut(step, rest, settings.micro_batch_tokens, padded=not packs))
-    return steps if settings.max_steps is None else steps[: settings.max_steps]
-
-
-def _cut(order: list[int], lengths: list[int], budget: int, *, padded: bool) -> list[list[int]]:
+def cut(order: Iterable[int], lengths: Sequence[int], budget: int, *, padded: bool) -> list[list[int]]:
     """Cut a list into runs of at most `budget` tokens and at least one example."""
     runs: list[list[int]] = []
     used = longest = 0

@@ -1,0 +1,126 @@
+"""One pass of a causal model, of whatever architecture, that makes logits only where they are asked for.
+
+A vocabulary of 49k to 262k makes logits the largest tensor of a pass, and a question-and-answer example needs
+them at a tenth of its positions. So the decoder runs without its head, the hidden states that make a wanted
+prediction are picked out, and the head sees only those, a chunk at a time: no [batch, time, vocabulary]
+tensor is ever built.
+
+The decoder sees a batch as one packed row (`packing`), of the Llama family through our own kernels (`stack`).
+Whether decoder and head do compose to the model's own logits, and whether it can be packed, is checked on the
+model itself at the start; its own forward pass over padded rows is used where they don't.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from candor.model.batches import Batch
+from candor.model.packing import Layout, UnsupportedAttentionError, packing
+from candor.model.stack import Stack, stack_of
+
+# float32 logits of a chunk: large enough for efficient products, small beside the activations.
+CHUNK_BYTES = 64 << 20
+
+
+class Forward:
+    """Passes of one model.
+
+    Args:
+        model: a causal language model, with or without PEFT adapters.
+        sample: token ids of some ordinary text, to check the model's composition with.
+
+    Attributes:
+        model: the one given.
+        composed: decoder and head are run apart; False means the model's own forward pass is used.
+        packs: batches may be packed.
+    """
+
+    def __init__(self, model: nn.Module, sample: Sequence[int]) -> None:
+        self.model = model
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+        assert isinstance(inner, PreTrainedModel)
+        self._inner = inner
+        self._config = inner.config.get_text_config()
+        self._decoder = inner.get_decoder()
+        self._head = inner.get_output_embeddings()
+        self._softcap: float | None = getattr(self._config, "final_logit_softcapping", None)
+        self._stack: Stack | None = None
+        self.composed = self.packs = False
+        self._verify(sample)
+
+    @torch.no_grad()
+    def _verify(self, sample: Sequence[int]) -> None:
+        """Find out what this architecture allows by comparing with the model's own forward pass."""
+        device = next(self.model.parameters()).device
+        ids = torch.tensor([list(sample)[:32]], device=device)
+        half = ids.shape[1] // 2
+        training = self.model.training
+        self.model.eval()
+        try:
+            truth = self.model(input_ids=ids, use_cache=False).logits.float()
+            if self._head is None or self._decoder is None or self._decoder is self.model:
+                return
+            hidden = self._decoder(input_ids=ids, use_cache=False).last_hidden_state
+            self.composed = _close(self._logits(hidden), truth)
+            if self.composed and half:
+                # The second half twice after the first: a model that mixes tokens in other ways than by
+                # attention (a recurrent state, a convolution) can't have both right.
+                layout = Layout.of([ids.shape[1] - half] * 2, half).to(device)
+                row = torch.cat([ids, ids[:, half:]], dim=1)
+                whole = torch.cat([hidden[0], hidden[0, half:]])
+                for stack in (stack_of(self._inner), None):
+                    self._stack = stack
+                    with self._packing(layout):
+                        self.packs = _close(self._packed(row, layout)[0], whole)
+                    if self.packs:
+                        break
+        except (TypeError, ValueError, AttributeError, NotImplementedError, UnsupportedAttentionError):
+            return  # an unusual signature or attention: the flags that hold so far stand
+        finally:
+            self.model.train(training)
+
+    @contextlib.contextmanager
+    def states(self, batch: Batch) -> Iterator[torch.Tensor]:
+        """A forward pass: what `logits` reads at the batch's places. Gradients flow within the block."""
+        if batch.layout is not None:
+            with self._packing(batch.layout):
+                yield self._packed(batch.input_ids, batch.layout)[0][batch.places]
+        elif self.composed:
+            hidden = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+            yield hidden.flatten(0, 1)[batch.places]
+        else:
+            logits = self.model(input_ids=batch.input_ids, use_cache=False).logits
+            yield logits.flatten(0, 1)[batch.places]
+
+    def _packing(self, layout: Layout) -> contextlib.AbstractContextManager[None]:
+        return packing(self._inner, layout) if self._stack is None else contextlib.nullcontext()
+
+    def _packed(self, row: torch.Tensor, layout: Layout) -> torch.Tensor:
+        if self._stack is not None:
+            return self._stack(row[0], layout, recompute=self._inner.is_gradient_checkpointing)[None]
+        return self._decoder(input_ids=row, position_ids=layout.positions, use_cache=False).last_hidden_state
+
+    @property
+    def chunk(self) -> int:
+        """Places whose logits are made at once."""
+        return max(1, CHUNK_BYTES // (4 * int(self._config.vocab_size)))
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """float32 logits of what `states` gave."""
+        return self._logits(states) if self.composed else states.float()
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """float32 logits of hidden states [..., width]."""
+        assert self._head is not None
+        logits = self._head(hidden).float()
+        return logits if self._softcap is None else self._softcap * torch.tanh(logits / self._softcap)
+
+
+def _close(value: torch.Tensor, truth: torch.Tensor) -> bool:
+    """Equal up to bfloat16's rounding through many layers (3 % seen); a wrong composition is off by 100 %."""
+    return bool((value - truth).float().norm() <= 0.2 * truth.float().norm())
