@@ -105,8 +105,9 @@ def main() -> None:
     ours, theirs = (side["runs"][0]["scores"] for side in result["sides"].values())
     gaps = [abs(a - b) for a, b in zip(ours, theirs, strict=True)]
     print(
-        f"difference of a pair's log-probability: median {statistics.median(gaps):.3f}, largest {max(gaps):.3f} "
-        f"nats (bfloat16); mean score {statistics.mean(ours):.3f} and {statistics.mean(theirs):.3f}"
+        f"difference of a pair's log-probability: median {statistics.median(gaps):.3f}, "
+        f"largest {max(gaps):.3f} nats (bfloat16); "
+        f"mean score {statistics.mean(ours):.3f} and {statistics.mean(theirs):.3f}"
     )
     save(result, options)
 

@@ -115,6 +115,25 @@ def test_scores_equal_those_of_a_plain_forward_pass(kind: str) -> None:
     assert [len(found) for found in scores] == [len(ids_of(tail)) for tail in tails]
 
 
+@pytest.mark.parametrize("longest", [512, 12])  # at 12 most go another way
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_of_several_texts_after_one_prompt_share_its_pass(
+    kind: str, longest: int, monkeypatch
+) -> None:
+    monkeypatch.setattr("candor.model.packing.LONGEST", longest)
+    engine = tiny_engine(kind, prefill_tokens=48)
+    start = words(4, seed=1)
+    stems = [
+        start,
+        f"{start} {words(3, seed=2)}",
+        f"{start} {words(9, seed=3)}",
+    ]
+    pairs = [(stem, words(length, seed=length)) for stem in stems for length in (1, 2, 6, 11)]
+    scores = engine.score(*zip(*pairs, strict=True))
+    for (stem, tail), found in zip(pairs, scores, strict=True):
+        assert found == pytest.approx(logprobs_by_forward(kind, stem, ids_of(tail)), abs=1e-4)
+
+
 @pytest.mark.parametrize("prompts", ["apart", "shared"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_hidden_states_equal_transformers_output_hidden_states(kind: str, prompts: str) -> None:

@@ -16,16 +16,14 @@ import numpy as np
 import torch
 
 from candor.core.errors import CandorError
-from candor.data.conversations import Example
 from candor.engine import attention
 from candor.engine.cache import BatchCache
 from candor.engine.decoder import Decoder, decoder_for
 from candor.engine.prompts import encode_prompt, end_tokens, set_template, shared_prefix
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
 from candor.engine.sampling import RowSettings, draw, row_key
+from candor.engine.scoring import score_batches
 from candor.engine.slots import Slots
-from candor.model.batches import collate, cut, input_length
-from candor.model.batches import shared_prefix as shared_start
 from candor.model.blocks import decoder_blocks
 from candor.model.forward import Forward
 from candor.model.load import load_model, load_tokenizer
@@ -415,27 +413,18 @@ class LocalEngine:
                 fix="score it in pieces",
             )
         forward = self._forward_for(pairs[order[0]])
-        examples = {
-            i: Example((*pairs[i][0], *pairs[i][1]), (False,) * len(pairs[i][0]) + (True,) * len(pairs[i][1]))
-            for i in order
-        }
-        shared, members = shared_start([examples[i] for i in order]) if forward.packs else (0, [])
-        sizes = [input_length(examples[i]) for i in order]
-        if forward.packs:
-            sizes = [size - shared * member for size, member in zip(sizes, members, strict=True)]
-        for places in cut(range(len(order)), sizes, self.prefill_tokens, padded=not forward.packs):
-            part = [order[place] for place in places]
-            batch = collate([examples[i] for i in part], pad_id=0, packs=forward.packs).to(self.model.device)
-            with forward.states(batch) as states:
-                logprobs = torch.cat(
-                    [
-                        _logprobs(forward.logits(some), targets)
-                        for some, targets in zip(
-                            states.split(forward.chunk), batch.targets.split(forward.chunk), strict=True
-                        )
-                    ]
-                ).tolist()
-            for i in part:
+        for places, batch in score_batches(
+            [pairs[i] for i in order],
+            self.prefill_tokens,
+            packs=forward.packs,
+            branches=forward.branches,
+        ):
+            on_device = batch.to(self.model.device)
+            with forward.states(on_device) as states:
+                chunks = zip(states.split(forward.chunk), on_device.targets.split(forward.chunk), strict=True)
+                found = [_logprobs(forward.logits(some), targets) for some, targets in chunks]
+            logprobs = torch.cat(found).tolist()
+            for i in (order[place] for place in places):
                 count = len(pairs[i][1])
                 results[i], logprobs = logprobs[:count], logprobs[count:]
         return results

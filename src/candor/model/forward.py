@@ -84,6 +84,11 @@ class Forward:
         finally:
             self.model.train(training)
 
+    @property
+    def branches(self) -> bool:
+        """Whether sequences of a packed batch may have continuations (`Layout.of_branches`)."""
+        return self.packs and self._stack is not None
+
     @contextlib.contextmanager
     def states(self, batch: Batch) -> Iterator[torch.Tensor]:
         """A forward pass: what `logits` reads at the batch's places. Gradients flow within the block."""

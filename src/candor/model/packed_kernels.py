@@ -6,6 +6,7 @@ the way back. Conventions are those of `model.kernels`.
 
 Sequences lie one after the other in `rows`, [tokens · (heads + 2 groups) · size]: rotated queries, rotated
 keys, values. Of their kinds, 1 sees the first `prefix` tokens before its own, 2 is that prefix, 0 is neither.
+A sequence may continue another: it then sees `length_before` tokens from `before` on between prefix and own.
 """
 
 from __future__ import annotations
@@ -82,12 +83,12 @@ def _spread(weights: Any, lines: Any, count: int, into: Any) -> None:
 
 
 @inner
-def _widened(rows: Any, wide: int, offset: int, shared: int, start: int, length: int, out: Any) -> None:
-    """Keys or values as float32 [shared + length, size]: the prefix's, then the sequence's own."""
+def _widened(rows: Any, wide: int, offset: int, start: int, length: int, out: Any, place: int) -> None:
+    """Keys or values of some tokens as float32, from out[place] on."""
     size = out.shape[1]
-    for j in range(shared + length):
-        at = (j if j < shared else start + j - shared) * wide + offset
-        line, to = rows[at : at + size], out[j]
+    for j in range(length):
+        at = (start + j) * wide + offset
+        line, to = rows[at : at + size], out[place + j]
         for d in range(size):
             to[d] = load(line, d)
 
@@ -151,6 +152,8 @@ def attend_packed(
     starts: Any,  # [sequences]
     lengths: Any,
     kinds: Any,
+    before: Any,
+    length_before: Any,
     prefix: int,
     heads: int,
     groups: int,
@@ -163,7 +166,7 @@ def attend_packed(
 ) -> None:
     """Mix values by softmax(scale · q kᵀ) within each sequence."""
     wide, share = (heads + 2 * groups) * size, heads // groups
-    most = prefix + (lengths.max() if len(lengths) else 0)
+    most = prefix + ((lengths + length_before).max() if len(lengths) else 0)
     for part in prange(parts):
         keys, values = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
         scores, queries = np.empty((4, most), np.float32), np.empty((4, size), np.float32)
@@ -171,17 +174,23 @@ def attend_packed(
         for item in range(int64(part), len(starts) * groups, parts):
             number, group = item // groups, item % groups
             start, length = int64(starts[number]), int64(lengths[number])
-            shared = prefix if kinds[number] == 1 else 0
-            _widened(rows, wide, (heads + group) * size, shared, start, length, keys)
-            _widened(rows, wide, (heads + groups + group) * size, shared, start, length, values)
+            common = prefix if kinds[number] == 1 else 0
+            earlier, many = int64(before[number]), int64(length_before[number])
+            shared = common + many
+            for side in range(2):
+                out_of = keys if side == 0 else values
+                offset = (heads + side * groups + group) * size
+                _widened(rows, wide, offset, 0, common, out_of, 0)
+                _widened(rows, wide, offset, earlier, many, out_of, common)
+                _widened(rows, wide, offset, start, length, out_of, shared)
             for head in range(group * share, (group + 1) * share):
                 for block in range(0, length, 4):
-                    many = min(4, length - block)
-                    end = shared + block + many
+                    count = min(4, length - block)
+                    end = shared + block + count
                     begin = max(0, shared + block + 1 - window) if window else 0
-                    _four(rows, wide, head * size, start + block, many, scale, queries)
+                    _four(rows, wide, head * size, start + block, count, scale, queries)
                     _dots(queries, keys[begin:end], end - begin, scores)
-                    for i in range(many):
+                    for i in range(count):
                         last = shared + block + i + 1
                         first = max(0, last - window) if window else 0
                         line = scores[i, first - begin : last - begin]
@@ -211,7 +220,7 @@ def attend_packed_back(
     back: Any,  # like rows, written but for the prefix's keys and values
     common: Any,  # [parts, groups, 2, prefix, size] float32, 0 before: the gradient at those, in parts
 ) -> None:
-    """The way back of `attend_packed`."""
+    """The way back of `attend_packed`, of sequences that continue no other but the prefix."""
     wide, share, parts = (heads + 2 * groups) * size, heads // groups, len(common)
     most = prefix + (lengths.max() if len(lengths) else 0)
     for part in prange(parts):
@@ -224,8 +233,11 @@ def attend_packed_back(
             number, group = item // groups, item % groups
             start, length = int64(starts[number]), int64(lengths[number])
             shared = prefix if kinds[number] == 1 else 0
-            _widened(rows, wide, (heads + group) * size, shared, start, length, keys)
-            _widened(rows, wide, (heads + groups + group) * size, shared, start, length, values)
+            for side in range(2):
+                out_of = keys if side == 0 else values
+                offset = (heads + side * groups + group) * size
+                _widened(rows, wide, offset, 0, shared, out_of, 0)
+                _widened(rows, wide, offset, start, length, out_of, shared)
             for j in range(shared + length):
                 key, value = to_keys[j], to_values[j]
                 for d in range(size):

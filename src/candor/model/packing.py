@@ -51,7 +51,7 @@ class Layout:
 
     prefix: int
     groups: tuple[Group, ...]
-    short: tuple[np.ndarray, ...]  # starts, lengths and kinds (see `packed_kernels`) of the short sequences
+    short: tuple[np.ndarray, ...]  # starts, lengths and so on of the short sequences (see `packed_kernels`)
     slot: torch.Tensor  # [tokens]: each packed token's place among the groups' index tensors, laid end to end
     positions: torch.Tensor  # [1, tokens]: each packed token's position in its own sequence
 
@@ -78,7 +78,7 @@ class Layout:
                 part.append(number)
             if part:
                 groups.append(_group(part, starts, lengths, member and prefix > 0))
-        short: list[tuple[int, int, int]] = []
+        short: list[tuple[int, ...]] = []
         slot, positions = torch.empty(2, starts[-1], dtype=torch.long)
         offset = 0
         for group in groups:
@@ -89,15 +89,44 @@ class Layout:
                 positions[tokens] = prefix * group.after_prefix + counted
                 kind = 1 if group.after_prefix else 2 if prefix and not tokens[0] else 0
                 if not _is_long(group, prefix):
-                    short.append((int(tokens[0]), length, kind))
+                    short.append((int(tokens[0]), length, kind, 0, 0))
             offset += group.index.numel()
-        columns = np.array(short, np.int64).reshape(-1, 3).T.copy()
-        return cls(prefix, tuple(groups), tuple(columns), slot, positions[None])
+        return cls(prefix, tuple(groups), _columns(short), slot, positions[None])
+
+    @classmethod
+    def of_branches(cls, prefix: int, branches: Sequence[tuple[int, Sequence[int]]]) -> Layout:
+        """The layout of sequences each followed by several continuations of it, for passes without gradients.
+
+        They are packed in this order: a sequence, its continuations, the next sequence. All start with the
+        prefix; all have to be short.
+
+        Args:
+            prefix: tokens that all sequences start with, packed once before them.
+            branches: tokens of a sequence less the prefix, and of each of its continuations; may be 0.
+        """
+        short: list[tuple[int, ...]] = [(0, prefix, 2, 0, 0)]
+        positions = [torch.arange(prefix)]
+        end = prefix
+        for length, tails in branches:
+            stem = end
+            short.append((stem, length, 1, 0, 0))
+            positions.append(torch.arange(prefix, prefix + length))
+            end += length
+            for tail in tails:
+                short.append((end, tail, 1, stem, length))
+                positions.append(torch.arange(prefix + length, prefix + length + tail))
+                end += tail
+        short = [one for one in short if one[1]]
+        return cls(prefix, (), _columns(short), torch.empty(0, dtype=torch.long), torch.cat(positions)[None])
 
     def to(self, device: torch.device) -> Layout:
         """The same layout on a device."""
         groups = tuple(Group(g.index.to(device), g.lengths, g.after_prefix) for g in self.groups)
         return Layout(self.prefix, groups, self.short, self.slot.to(device), self.positions.to(device))
+
+
+def _columns(short: list[tuple[int, ...]]) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(short, np.int64).reshape(-1, 5).T.copy())
 
 
 def _together(shortest: int, length: int, prefix: int) -> bool:

@@ -69,7 +69,9 @@ class Stack:
         family = self._family
         stream, normed = self._add_norm(stream, update, block.attention_norm)
         mixed = _product(normed, block.mixed, block.mixed_bias)
-        mixed = _Attention.apply(mixed, block.query_norm, block.key_norm, turns, family, block.window, layout)
+        norms = (block.query_norm, block.key_norm)
+        learns = torch.is_grad_enabled()
+        mixed = _Attention.apply(mixed, *norms, turns, family, block.window, layout, learns)
         update = self._after(F.linear(mixed, block.output, block.output_bias), block.after_attention)
         stream, normed = self._add_norm(stream, update, block.mlp_norm)
         activated = _Gated.apply(_product(normed, block.both, ()), family.gelu)
@@ -189,39 +191,43 @@ class _Attention(torch.autograd.Function):
     """Rotated and mixed: [tokens, (heads + 2 groups) · size] to [tokens, heads · size]."""
 
     @staticmethod
-    def forward(ctx, mixed, query_norm, key_norm, turns, family: Family, window: int, layout: Layout):  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        ctx, mixed, query_norm, key_norm, turns, family: Family, window: int, layout: Layout, learns: bool
+    ):
         heads, groups, size = family.heads, family.groups, family.size
         nothing = flat(mixed)[:0]
         norms = [nothing if norm is None else flat(norm) for norm in (query_norm, key_norm)]
         # What both kernels and both of their ways back get.
         turning: list[Any] = [*norms, family.unit, family.epsilon, *(part.numpy() for part in turns)]
         turning += [heads, groups]
-        mixing: list[Any] = [*layout.short, layout.prefix, heads, groups, size, family.scale, window]
+        mixing: list[Any] = [layout.prefix, heads, groups, size, family.scale, window]
         turned = torch.empty_like(mixed)
         turn_rows(flat(mixed), *turning, flat(turned))
         out = mixed.new_empty(len(mixed), heads * size)
         spread = np.empty((len(mixed), heads), np.float32)
-        attend_packed(flat(turned), *mixing, _parts(), flat(out), spread)
+        attend_packed(flat(turned), *layout.short, *mixing, _parts(), flat(out), spread)
+        if learns and layout.short[4].any():
+            raise ValueError("no gradients flow from continuations to what they continue")
         fused = attend_long(
             turned.view(len(mixed), -1, size),
             out.view(len(mixed), -1, size),
             layout,
             *(groups, family.scale, window or None),
-            learns=any(ctx.needs_input_grad),
+            learns=learns,
         )
         ctx.save_for_backward(mixed, turned, query_norm, key_norm)
-        ctx.extra = (turning, mixing, spread, fused)
+        ctx.extra = (turning, mixing, layout.short[:3], spread, fused)
         return out
 
     @staticmethod
     def backward(ctx, *above: torch.Tensor):  # type: ignore[override]
         mixed, turned, query_norm, key_norm = ctx.saved_tensors
-        turning, mixing, spread, fused = ctx.extra
-        prefix, heads, groups, size = mixing[3:7]
+        turning, mixing, sequences, spread, fused = ctx.extra
+        prefix, heads, groups, size = mixing[:4]
         coming = above[0].contiguous()
         back = torch.zeros_like(turned) if fused else torch.empty_like(turned)
         common = np.zeros((_parts(), groups, 2, prefix, size), np.float32)
-        attend_packed_back(flat(turned), *mixing, spread, flat(coming), flat(back), common)
+        attend_packed_back(flat(turned), *sequences, *mixing, spread, flat(coming), flat(back), common)
         lines = back.view(len(back), -1, size)
         shared = torch.from_numpy(common.sum(0)).permute(2, 1, 0, 3)  # [prefix, side, group, size]
         lines[:prefix, heads:] = shared.reshape(prefix, 2 * groups, size).to(back.dtype)
@@ -233,7 +239,7 @@ class _Attention(torch.autograd.Function):
             _summed(learned[:, side], norm) if norm is not None else None
             for side, norm in enumerate((query_norm, key_norm))
         ]
-        return (back, *to_norms, *[None] * 4)
+        return (back, *to_norms, *[None] * 5)
 
 
 def _summed(parts: Any, like: torch.Tensor) -> torch.Tensor:
