@@ -119,6 +119,12 @@ class Forward:
         """float32 logits of what `states` gave."""
         return self._logits(states) if self.composed else states.float()
 
+    def plain_logits(self, states: torch.Tensor) -> torch.Tensor | None:
+        """Logits in the model's type, in memory of their own, if a CPU kernel can go on from there."""
+        if self._stack is None or self._softcap is not None or self._head is None:
+            return None
+        return self._head(states)
+
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """float32 logits of hidden states [..., width]."""
         assert self._head is not None

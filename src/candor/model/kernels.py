@@ -393,3 +393,36 @@ def accumulate(total: Any, values: Any) -> None:
     """total += values, float32 and any; torch's own addition of two types goes through a copy of one."""
     for i in prange(len(total)):
         total[i] += load(values, int64(i))
+
+
+@kernel
+def cross_entropy(
+    logits: Any,  # [rows · vocabulary]; with `learns` overwritten by the gradient of Σ factor · loss
+    vocabulary: int,
+    targets: Any,  # [rows]
+    factors: Any,  # [rows] float32
+    learns: bool,
+    losses: Any,  # [rows] float32, written: -log softmax at the target
+) -> None:
+    """Losses and their gradient in three passes over each row, in the logits' own memory."""
+    for index in prange(len(targets)):
+        row = int64(index)
+        line = logits[row * vocabulary : (row + 1) * vocabulary]
+        target = int64(targets[row])
+        top = load(line, 0)
+        for i in range(vocabulary):
+            top = max(top, load(line, i))
+        total = np.float32(0.0)
+        for begin in range(0, vocabulary, 1024):
+            some = line[begin : begin + 1024]
+            partial = np.float32(0.0)
+            for i in range(len(some)):
+                partial += exp(load(some, i) - top)
+            total += partial
+        chosen = load(line, target)
+        losses[row] = top + np.log(total) - chosen
+        if learns:
+            factor = factors[row] / total
+            for i in range(vocabulary):
+                store(line, i, exp(load(line, i) - top) * factor)
+            store(line, target, (np.exp(chosen - top) / total - np.float32(1.0)) * factors[row])

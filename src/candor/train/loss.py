@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,6 +17,7 @@ from torch import nn
 from candor.data.conversations import Example
 from candor.model.batches import Batch, Reference, collate, supervised_places
 from candor.model.forward import Forward
+from candor.model.kernels import cross_entropy, flat
 
 # Tokens of a reference that are kept apart: they hold nearly all of the probability.
 _TOP = 64
@@ -72,26 +74,47 @@ class Objective:
         return found
 
     def _run(self, batch: Batch, total_weight: float | None) -> float:
+        """The summed weighted loss; with a `total_weight` its gradient over that is sent back."""
         hard, size = len(batch.targets), self.forward.chunk
         summed = 0.0
         with self.forward.states(batch) as states:
             # The head's backward pass runs chunk by chunk into `leaf.grad`; the decoder's then once.
             leaf = states.detach().requires_grad_(total_weight is not None)
-            for start in (*range(0, hard, size), *range(hard, len(leaf), size)):
-                end = min(start + size, hard if start < hard else len(leaf))
-                logits = self.forward.logits(leaf[start:end])
-                if start < hard:
-                    losses = F.cross_entropy(logits, batch.targets[start:end], reduction="none")
-                else:
-                    assert batch.reference is not None
-                    losses = divergence(logits, batch.reference, slice(start - hard, end - hard))
-                loss = (losses * batch.weights[start:end]).sum()
-                if total_weight is not None:
-                    (loss / total_weight).backward()
-                summed += float(loss.detach())
+            for start in range(0, hard, size):
+                part = slice(start, min(start + size, hard))
+                summed += self._predicted(leaf[part], batch.targets[part], batch.weights[part], total_weight)
+            for start in range(hard, len(leaf), size):
+                part = slice(start, start + size)
+                assert batch.reference is not None
+                logits = self.forward.logits(leaf[part])
+                losses = divergence(logits, batch.reference, slice(start - hard, start - hard + size))
+                summed += _sent(losses, batch.weights[part], total_weight)
             if states.requires_grad:
                 states.backward(leaf.grad)
         return summed
+
+    def _predicted(
+        self, states: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, total_weight: float | None
+    ) -> float:
+        """Cross-entropy, in the memory of the logits themselves where that can be."""
+        logits = self.forward.plain_logits(states)
+        if logits is None:
+            losses = F.cross_entropy(self.forward.logits(states), targets, reduction="none")
+            return _sent(losses, weights, total_weight)
+        losses = np.empty(len(targets), np.float32)
+        factors = flat(weights / (total_weight or 1.0))
+        learns = total_weight is not None
+        cross_entropy(flat(logits), logits.shape[-1], flat(targets), factors, learns, losses)
+        if learns:
+            logits.backward(logits.detach())
+        return float((torch.from_numpy(losses) * weights).sum())
+
+
+def _sent(losses: torch.Tensor, weights: torch.Tensor, total_weight: float | None) -> float:
+    loss = (losses * weights).sum()
+    if total_weight is not None:
+        (loss / total_weight).backward()
+    return float(loss.detach())
 
 
 def divergence(logits: torch.Tensor, reference: Reference, part: slice) -> torch.Tensor:
