@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,21 +22,38 @@ if TYPE_CHECKING:
     from candor.engine.slots import Slots
 
 
+class _Product:
+    """x times a weight; laid out for the processor's matrix units where that is worth its memory."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
+        self.weight, self.bias = weight, bias
+        self._packed: torch.Tensor | None = None
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if self._packed is None:
+            return F.linear(x, self.weight, self.bias)
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+
+    def pack(self, rows: int) -> None:
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), rows)
+
+    def unpack(self) -> None:
+        self._packed = None
+
+
 @dataclass(frozen=True)
 class _Layer:
     """One block's weights; norms as flat arrays over the model's own memory, empty where there are none."""
 
     attention_norm: np.ndarray
-    mixed: torch.Tensor  # [(heads + 2 groups) · size, width]
-    mixed_bias: torch.Tensor | None
+    mixed: _Product  # [(heads + 2 groups) · size, width]
     query_norm: np.ndarray
     key_norm: np.ndarray
-    output: torch.Tensor
-    output_bias: torch.Tensor | None
+    output: _Product
     after_attention: np.ndarray
     mlp_norm: np.ndarray
-    both: torch.Tensor  # gate, then up
-    down: torch.Tensor
+    both: _Product  # gate, then up
+    down: _Product
     after_mlp: np.ndarray
     window: int
     kind: str
@@ -51,16 +70,14 @@ class _Layer:
         assert both is not None
         return cls(
             attention_norm=norm(block.attention_norm),
-            mixed=mixed,
-            mixed_bias=beside(block.mixed_bias),
+            mixed=_Product(mixed, beside(block.mixed_bias)),
             query_norm=norm(block.query_norm),
             key_norm=norm(block.key_norm),
-            output=block.output,
-            output_bias=block.output_bias,
+            output=_Product(block.output, block.output_bias),
             after_attention=norm(block.after_attention),
             mlp_norm=norm(block.mlp_norm),
-            both=both,
-            down=block.down,
+            both=_Product(both),
+            down=_Product(block.down),
             after_mlp=norm(block.after_mlp),
             window=block.window,
             kind=block.kind,
@@ -74,11 +91,34 @@ class Decoder:
         self._family = family
         self._norm = flat(family.norm)
         self._layers = [_Layer.of(block) for block in family.blocks]
+        self._head = _Product(family.head.weight, family.head.bias)
 
     @property
     def current(self) -> bool:
         """Whether the model still uses the weights that were laid out (`model.to` replaces them)."""
-        return self._family.blocks[0].mixed[0].data_ptr() == self._layers[0].mixed.data_ptr()
+        return self._family.blocks[0].mixed[0].data_ptr() == self._layers[0].mixed.weight.data_ptr()
+
+    @contextlib.contextmanager
+    def prepared(self, rows: int) -> Iterator[None]:
+        """Within the block, products of about so many rows run on weights laid out for them, if it helps.
+
+        The copy takes as much memory as the weights and a fraction of a second. It lives for the block only,
+        so that weights which are updated in place are never seen in an older state.
+        """
+        products = [self._head]
+        products += [
+            part for layer in self._layers for part in (layer.mixed, layer.output, layer.both, layer.down)
+        ]
+        packs = self._head.weight.dtype == torch.bfloat16 and hasattr(
+            torch.ops.mkldnn, "_reorder_linear_weight"
+        )
+        try:
+            for product in products if packs else ():
+                product.pack(rows)
+            yield
+        finally:
+            for product in products:
+                product.unpack()
 
     def step(self, tokens: torch.Tensor, slots: Slots) -> torch.Tensor:
         """Logits after one more token for each row.
@@ -101,12 +141,12 @@ class Decoder:
         }
         x, normed = flat(stream), torch.empty_like(stream)
         mixed_out = stream.new_empty(rows, family.heads * family.size)
-        activated = stream.new_empty(rows, self._layers[0].down.shape[1])
+        activated = stream.new_empty(rows, self._layers[0].down.weight.shape[1])
         norm = (family.unit, family.epsilon)
         update = x[:0]
         for number, layer in enumerate(self._layers):
             add_norm(x, update, layer.attention_norm, *norm, width, flat(normed))
-            mixed = F.linear(normed, layer.mixed, layer.mixed_bias)
+            mixed = layer.mixed(normed)
             prefix, prompts, own = (flat(part).reshape(2, -1) for part in slots.layer(number))
             prompt_capacity, own_capacity = slots.capacities
             attend(
@@ -130,15 +170,15 @@ class Decoder:
                 layer.window,
                 flat(mixed_out),
             )
-            added = self._normed(F.linear(mixed_out, layer.output, layer.output_bias), layer.after_attention)
+            added = self._normed(layer.output(mixed_out), layer.after_attention)
             add_norm(x, flat(added), layer.mlp_norm, *norm, width, flat(normed))
-            both = F.linear(normed, layer.both)
+            both = layer.both(normed)
             gated(flat(both), activated.shape[1], family.gelu, flat(activated))
-            added = self._normed(F.linear(activated, layer.down), layer.after_mlp)
+            added = self._normed(layer.down(activated), layer.after_mlp)
             update = flat(added)
         add_norm(x, update, self._norm, *norm, width, flat(normed))
         slots.length += 1
-        logits = family.head(normed)
+        logits = self._head(normed)
         return logits if family.softcap is None else family.softcap * torch.tanh(logits / family.softcap)
 
     def _normed(self, values: torch.Tensor, weight: np.ndarray) -> torch.Tensor:

@@ -16,34 +16,52 @@ from candor.model.kernels import exp, inner, kernel, load, store, turn
 
 
 @inner
-def _score(queries: Any, keys: Any, skip: Any, scores: Any, offset: int, line: Any) -> None:
-    """scores[head, offset + j] = queries[head] · keys[j], for j from `skip`; keys [n · size]."""
+def _score(queries: Any, keys: Any, skip: Any, scores: Any, offset: int) -> None:
+    """scores[head, offset + j] = queries[head] · keys[j], for j from `skip`; four keys at once."""
     heads, size = queries.shape
-    for j in range(skip, len(keys) // size):
-        key = keys[j * size : (j + 1) * size]
-        for i in range(size):
-            line[i] = load(key, i)
-        for head in range(heads):
-            query = queries[head]
-            total = np.float32(0.0)
+    count = len(keys) // size
+    for head in range(heads):
+        query, out = queries[head], scores[head]
+        for j in range(skip, count - 3, 4):
+            at = j * size
+            k0, k1 = keys[at : at + size], keys[at + size : at + 2 * size]
+            k2, k3 = keys[at + 2 * size : at + 3 * size], keys[at + 3 * size : at + 4 * size]
+            s0 = s1 = s2 = s3 = np.float32(0.0)
             for i in range(size):
-                total += query[i] * line[i]
-            scores[head, offset + j] = total
+                value = query[i]
+                s0 += value * load(k0, i)
+                s1 += value * load(k1, i)
+                s2 += value * load(k2, i)
+                s3 += value * load(k3, i)
+            out[offset + j], out[offset + j + 1] = s0, s1
+            out[offset + j + 2], out[offset + j + 3] = s2, s3
+        for j in range(count - (count - skip) % 4, count):
+            k0 = keys[j * size : (j + 1) * size]
+            s0 = np.float32(0.0)
+            for i in range(size):
+                s0 += query[i] * load(k0, i)
+            out[offset + j] = s0
 
 
 @inner
-def _gather(weights: Any, values: Any, skip: Any, sums: Any, offset: int, line: Any) -> None:
-    """sums[head] += weights[head, offset + j] · values[j], for j from `skip`; values [n · size]."""
+def _gather(weights: Any, values: Any, skip: Any, sums: Any, offset: int) -> None:
+    """sums[head] += weights[head, offset + j] · values[j], for j from `skip`; four at once."""
     heads, size = sums.shape
-    for j in range(skip, len(values) // size):
-        value = values[j * size : (j + 1) * size]
-        for i in range(size):
-            line[i] = load(value, i)
-        for head in range(heads):
-            weight = weights[head, offset + j]
-            into = sums[head]
+    count = len(values) // size
+    for head in range(heads):
+        into, mine = sums[head], weights[head]
+        for j in range(skip, count - 3, 4):
+            at = j * size
+            a, b = mine[offset + j], mine[offset + j + 1]
+            c, e = mine[offset + j + 2], mine[offset + j + 3]
+            v0, v1 = values[at : at + size], values[at + size : at + 2 * size]
+            v2, v3 = values[at + 2 * size : at + 3 * size], values[at + 3 * size : at + 4 * size]
             for i in range(size):
-                into[i] += weight * line[i]
+                into[i] += a * load(v0, i) + b * load(v1, i) + c * load(v2, i) + e * load(v3, i)
+        for j in range(count - (count - skip) % 4, count):
+            a, v0 = mine[offset + j], values[j * size : (j + 1) * size]
+            for i in range(size):
+                into[i] += a * load(v0, i)
 
 
 @inner
@@ -104,7 +122,6 @@ def attend(
         skipped = int64(0) if window == 0 else max(int64(0), count - window)
         after_prefix, after_prompt = max(int64(0), skipped - shared), max(int64(0), skipped - shared - asked)
         scores = np.empty((share, count), np.float32)
-        line = np.empty(size, np.float32)
         sums = np.empty((share, size), np.float32)
         for group in range(groups):
             p = group * shared * size
@@ -117,16 +134,16 @@ def attend(
                 store(new_key, i, turned[heads + group, i])
                 new_value[i] = given[i]
             queries = turned[group * share : (group + 1) * share]
-            _score(queries, prefix[0, p : p + shared * size], min(skipped, shared), scores, 0, line)
-            _score(queries, prompts[0, q : q + asked * size], min(after_prefix, asked), scores, shared, line)
-            _score(queries, own[0, o : o + (made + 1) * size], after_prompt, scores, shared + asked, line)
+            _score(queries, prefix[0, p : p + shared * size], min(skipped, shared), scores, 0)
+            _score(queries, prompts[0, q : q + asked * size], min(after_prefix, asked), scores, shared)
+            _score(queries, own[0, o : o + (made + 1) * size], after_prompt, scores, shared + asked)
             for head in range(share):
                 _softmax(scores[head, skipped:], scale)
                 for i in range(size):
                     sums[head, i] = np.float32(0.0)
-            _gather(scores, prefix[1, p : p + shared * size], min(skipped, shared), sums, 0, line)
-            _gather(scores, prompts[1, q : q + asked * size], min(after_prefix, asked), sums, shared, line)
-            _gather(scores, own[1, o : o + (made + 1) * size], after_prompt, sums, shared + asked, line)
+            _gather(scores, prefix[1, p : p + shared * size], min(skipped, shared), sums, 0)
+            _gather(scores, prompts[1, q : q + asked * size], min(after_prefix, asked), sums, shared)
+            _gather(scores, own[1, o : o + (made + 1) * size], after_prompt, sums, shared + asked)
             for head in range(share):
                 at = (row * heads + group * share + head) * size
                 to, total = out[at : at + size], sums[head]

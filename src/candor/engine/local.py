@@ -31,6 +31,8 @@ from candor.model.load import load_model, load_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+# With fewer tokens to decode, weights are not laid out for it first.
+_WORTH_PREPARING = 2048
 # Shorter shared text than this costs more to split off than to compute again.
 _MIN_PREFIX = 8
 
@@ -176,33 +178,35 @@ class LocalEngine:
         done: dict[int, list[_Row]] = {index: [] for index in range(len(ids))}
         hidden: dict[int, np.ndarray] = {}
         fan_out = sum(setting.n for setting in settings)
+        most = len(ids) * sum(setting.n * setting.max_tokens for setting in settings)
         batch = self._batch(start, max((setting.max_tokens for setting in settings), default=1))
         logits = torch.empty(0)
-        while waiting or rows:
-            # Prompts join in groups, so that reading them is worth a pass of its own.
-            if waiting and len(rows) + max(fan_out, self.max_rows // 4) <= max(self.max_rows, fan_out):
-                group = self._next_group(waiting, ids, prefix, self.max_rows - len(rows), fan_out)
-                fresh, fresh_logits, states = self._prefill([ids[i] for i in group], start, hidden_layers)
-                for place, index in enumerate(group):
-                    if states is not None:
-                        hidden[index] = states[place]
-                batch.admit(fresh, fan_out)
-                fresh_logits = fresh_logits.repeat_interleave(fan_out, dim=0)
-                logits = torch.cat([logits, fresh_logits]) if rows else fresh_logits
-                rows += [row for index in group for row in _rows_of(index, settings)]
-            self._step(rows, logits)
-            for row in rows:
-                if row.finish is not None and not row.retired:
-                    row.retired = True
-                    done[row.prompt].append(row)
-                    if on_progress and len(done[row.prompt]) == fan_out:
-                        on_progress(1)
-            alive = [place for place, row in enumerate(rows) if row.finish is None]
-            if not alive or len(rows) - len(alive) >= max(1, len(rows) * batch.patience):
-                rows = [rows[place] for place in alive]
-                batch.keep(alive)
-            if rows:
-                logits = batch.decode(torch.tensor([row.tokens[-1] for row in rows]))
+        with batch.prepared(min(self.max_rows, len(ids) * fan_out), most):
+            while waiting or rows:
+                # Prompts join in groups, so that reading them is worth a pass of its own.
+                if waiting and len(rows) + max(fan_out, self.max_rows // 4) <= max(self.max_rows, fan_out):
+                    group = self._next_group(waiting, ids, prefix, self.max_rows - len(rows), fan_out)
+                    fresh, fresh_logits, states = self._prefill([ids[i] for i in group], start, hidden_layers)
+                    for place, index in enumerate(group):
+                        if states is not None:
+                            hidden[index] = states[place]
+                    batch.admit(fresh, fan_out)
+                    fresh_logits = fresh_logits.repeat_interleave(fan_out, dim=0)
+                    logits = torch.cat([logits, fresh_logits]) if rows else fresh_logits
+                    rows += [row for index in group for row in _rows_of(index, settings)]
+                self._step(rows, logits)
+                for row in rows:
+                    if row.finish is not None and not row.retired:
+                        row.retired = True
+                        done[row.prompt].append(row)
+                        if on_progress and len(done[row.prompt]) == fan_out:
+                            on_progress(1)
+                alive = [place for place, row in enumerate(rows) if row.finish is None]
+                if not alive or len(rows) - len(alive) >= max(1, len(rows) * batch.patience):
+                    rows = [rows[place] for place in alive]
+                    batch.keep(alive)
+                if rows:
+                    logits = batch.decode(torch.tensor([row.tokens[-1] for row in rows]))
         return [
             Generation(
                 completions=tuple(
@@ -445,6 +449,10 @@ class _Batch(Protocol):
 
     patience: float  # share of the rows that may be done before they are taken out
 
+    def prepared(self, rows: int, tokens: int) -> contextlib.AbstractContextManager[None]:
+        """For decoding about so many rows at once and at most so many tokens in all."""
+        ...
+
     def admit(self, cache: BatchCache, completions: int) -> None:
         """Add so many rows for each prompt that was read into the cache."""
         ...
@@ -466,6 +474,9 @@ class _PaddedBatch:
     def __init__(self, engine: LocalEngine) -> None:
         self._engine = engine
         self._cache: BatchCache | None = None
+
+    def prepared(self, rows: int, tokens: int) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def admit(self, cache: BatchCache, completions: int) -> None:
         fresh = cache.rows(torch.arange(len(cache.mask)).repeat_interleave(completions))
@@ -490,6 +501,10 @@ class _SlotBatch:
     def __init__(self, decoder: Decoder, start: BatchCache | None, longest: int) -> None:
         self._decoder, self._start, self._longest = decoder, start, longest
         self._slots: Slots | None = None
+
+    def prepared(self, rows: int, tokens: int) -> contextlib.AbstractContextManager[None]:
+        worth = tokens >= _WORTH_PREPARING
+        return self._decoder.prepared(rows) if worth else contextlib.nullcontext()
 
     def admit(self, cache: BatchCache, completions: int) -> None:
         if self._slots is None:

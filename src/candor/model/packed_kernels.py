@@ -23,12 +23,11 @@ from candor.model.kernels import exp, inner, kernel, load, store
 
 
 @inner
-def _dots(lines: Any, others: Any, count: int, out: Any) -> None:
-    """out[i, j] = lines[i] · others[j] for four i and the first `count` j; four by two at a time."""
-    l0, l1, l2, l3 = lines[0], lines[1], lines[2], lines[3]
-    size = len(l0)
+def _dots(lines: Any, others: Any, first: int, size: int, count: int, out: Any) -> None:
+    """out[i, j] = lines[i, :size] · others[j, first:first+size] for four i and `count` j, 4 × 2 at once."""
+    l0, l1, l2, l3 = lines[0, :size], lines[1, :size], lines[2, :size], lines[3, :size]
     for j in range(0, count - 1, 2):
-        x, y = others[j], others[j + 1]
+        x, y = others[j, first : first + size], others[j + 1, first : first + size]
         s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = np.float32(0.0)
         for d in range(size):
             v, w, a, b, c, e = x[d], y[d], l0[d], l1[d], l2[d], l3[d]
@@ -43,7 +42,7 @@ def _dots(lines: Any, others: Any, count: int, out: Any) -> None:
         out[0, j], out[1, j], out[2, j], out[3, j] = s0, s1, s2, s3
         out[0, j + 1], out[1, j + 1], out[2, j + 1], out[3, j + 1] = t0, t1, t2, t3
     if count % 2:
-        x = others[count - 1]
+        x = others[count - 1, first : first + size]
         s0 = s1 = s2 = s3 = np.float32(0.0)
         for d in range(size):
             v = x[d]
@@ -52,23 +51,6 @@ def _dots(lines: Any, others: Any, count: int, out: Any) -> None:
             s2 += l2[d] * v
             s3 += l3[d] * v
         out[0, count - 1], out[1, count - 1], out[2, count - 1], out[3, count - 1] = s0, s1, s2, s3
-
-
-@inner
-def _mix(weights: Any, lines: Any, out: Any) -> None:
-    """out = Σ weights[j] · lines[j]."""
-    size, count = len(out), len(weights)
-    for d in range(size):
-        out[d] = np.float32(0.0)
-    for j in range(0, count - 3, 4):
-        a, b, c, e = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
-        v0, v1, v2, v3 = lines[j], lines[j + 1], lines[j + 2], lines[j + 3]
-        for d in range(size):
-            out[d] += a * v0[d] + b * v1[d] + c * v2[d] + e * v3[d]
-    for j in range(count - count % 4, count):
-        a, v0 = weights[j], lines[j]
-        for d in range(size):
-            out[d] += a * v0[d]
 
 
 @inner
@@ -91,6 +73,21 @@ def _widened(rows: Any, wide: int, offset: int, start: int, length: int, out: An
         line, to = rows[at : at + size], out[place + j]
         for d in range(size):
             to[d] = load(line, d)
+
+
+@inner
+def _transposed(lines: Any, count: int, out: Any) -> None:
+    """out[:, j] = lines[j]; what is behind them stays finite, whatever it is."""
+    for j in range(count):
+        line = lines[j]
+        for d in range(len(line)):
+            out[d, j] = line[d]
+
+
+@inner
+def _whole(count: int) -> int:
+    """The next multiple of 16: sums over so many, the rest of them times 0, are vector code throughout."""
+    return (count + 15) // 16 * 16
 
 
 @inner
@@ -169,8 +166,9 @@ def attend_packed(
     most = prefix + ((lengths + length_before).max() if len(lengths) else 0)
     for part in prange(parts):
         keys, values = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
-        scores, queries = np.empty((4, most), np.float32), np.empty((4, size), np.float32)
-        mixed = np.empty(size, np.float32)
+        turned, scores = np.zeros((size, most + 16), np.float32), np.zeros((4, most + 16), np.float32)
+        queries, mixed = np.empty((4, size), np.float32), np.empty((4, size), np.float32)
+        totals = np.empty(4, np.float32)
         for item in range(int64(part), len(starts) * groups, parts):
             number, group = item // groups, item % groups
             start, length = int64(starts[number]), int64(lengths[number])
@@ -183,24 +181,28 @@ def attend_packed(
                 _widened(rows, wide, offset, 0, common, out_of, 0)
                 _widened(rows, wide, offset, earlier, many, out_of, common)
                 _widened(rows, wide, offset, start, length, out_of, shared)
+            _transposed(values, shared + length, turned)
             for head in range(group * share, (group + 1) * share):
                 for block in range(0, length, 4):
                     count = min(4, length - block)
                     end = shared + block + count
                     begin = max(0, shared + block + 1 - window) if window else 0
                     _four(rows, wide, head * size, start + block, count, scale, queries)
-                    _dots(queries, keys[begin:end], end - begin, scores)
+                    whole = _whole(end - begin)
+                    _dots(queries, keys[begin:end], 0, size, end - begin, scores)
                     for i in range(count):
-                        last = shared + block + i + 1
+                        last = shared + block + i + 1 - begin
                         first = max(0, last - window) if window else 0
-                        line = scores[i, first - begin : last - begin]
-                        total, top = _softmax(line)
-                        _mix(line, values[first:last], mixed)
+                        total, top = _softmax(scores[i, first:last])
+                        _clear(scores[i, :whole], first, last)
                         spread[start + block + i, head] = top + np.log(total)
+                        totals[i] = total
+                    _dots(scores, turned, begin, whole, size, mixed)
+                    for i in range(count):
                         at = ((start + block + i) * heads + head) * size
-                        to, inverse = out[at : at + size], np.float32(1.0) / total
+                        to, line, inverse = out[at : at + size], mixed[i], np.float32(1.0) / totals[i]
                         for d in range(size):
-                            store(to, d, mixed[d] * inverse)
+                            store(to, d, line[d] * inverse)
 
 
 @kernel
@@ -226,9 +228,10 @@ def attend_packed_back(
     for part in prange(parts):
         keys, values = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
         to_keys, to_values = np.empty((most, size), np.float32), np.empty((most, size), np.float32)
-        weights, pulls = np.empty((4, most), np.float32), np.empty((4, most), np.float32)
+        turned = np.zeros((size, most + 16), np.float32)
+        weights, pulls = np.zeros((4, most + 16), np.float32), np.zeros((4, most + 16), np.float32)
         queries, coming = np.empty((4, size), np.float32), np.empty((4, size), np.float32)
-        pulled = np.empty(size, np.float32)
+        pulled = np.empty((4, size), np.float32)
         for item in range(int64(part), len(starts) * groups, parts):
             number, group = item // groups, item % groups
             start, length = int64(starts[number]), int64(lengths[number])
@@ -238,6 +241,7 @@ def attend_packed_back(
                 offset = (heads + side * groups + group) * size
                 _widened(rows, wide, offset, 0, shared, out_of, 0)
                 _widened(rows, wide, offset, start, length, out_of, shared)
+            _transposed(keys, shared + length, turned)
             for j in range(shared + length):
                 key, value = to_keys[j], to_values[j]
                 for d in range(size):
@@ -250,24 +254,23 @@ def attend_packed_back(
                     begin = max(0, shared + block + 1 - window) if window else 0
                     _four(rows, wide, head * size, start + block, many, scale, queries)
                     _four(above, heads * size, head * size, start + block, many, 1.0, coming)
-                    _dots(queries, keys[begin:end], end - begin, weights)
-                    _dots(coming, values[begin:end], end - begin, pulls)
+                    whole = _whole(end - begin)
+                    _dots(queries, keys[begin:end], 0, size, end - begin, weights)
+                    _dots(coming, values[begin:end], 0, size, end - begin, pulls)
                     for i in range(4):
-                        last = min(shared + block + i + 1, end) - begin
+                        last = shared + block + i + 1 - begin if i < many else 0
                         first = max(0, last - window) if window else 0
-                        if i >= many:
-                            first = last = 0
-                        weight, pull = weights[i, : end - begin], pulls[i, : end - begin]
+                        weight, pull = weights[i, :whole], pulls[i, :whole]
+                        if i < many:
+                            _slopes(weight[first:last], pull[first:last], spread[start + block + i, head])
                         _clear(weight, first, last)
                         _clear(pull, first, last)
-                        if i >= many:
-                            continue
-                        _slopes(weight[first:last], pull[first:last], spread[start + block + i, head])
-                        _mix(pull[first:last], keys[begin + first : begin + last], pulled)
+                    _dots(pulls, turned, begin, whole, size, pulled)
+                    for i in range(many):
                         at = (start + block + i) * wide + head * size
-                        to = back[at : at + size]
+                        to, line = back[at : at + size], pulled[i]
                         for d in range(size):
-                            store(to, d, pulled[d] * np.float32(scale))
+                            store(to, d, line[d] * np.float32(scale))
                     _spread(pulls, queries, end - begin, to_keys[begin:end])
                     _spread(weights, coming, end - begin, to_values[begin:end])
             own = shared + length if kinds[number] == 2 else shared  # the prefix's own are common too
