@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -279,3 +281,58 @@ def test_attention_and_mode_of_the_model_are_left_as_they_were():
     assert model.config._attn_implementation == before and not result.model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+def test_computing_activations_again_changes_nothing(kind: str):
+    plain = fit(tiny_model(kind), tiny_examples(), TrainSettings(**FAST), pad_id=0)
+    settings = TrainSettings(**FAST, gradient_checkpointing=True)
+    again = fit(tiny_model(kind), tiny_examples(), settings, pad_id=0)
+    assert_same(weights_of(again.model), weights_of(plain.model))
+    assert not again.model.is_gradient_checkpointing
+
+
+TOGETHER = """
+import json, sys
+import torch
+from tiny_models import tiny_examples, tiny_model
+from candor.train.loop import fit
+from candor.train.settings import TrainSettings
+
+torch.set_num_threads(1)
+examples = tiny_examples(24)
+losses = []
+result = fit(
+    tiny_model(), examples[4:], TrainSettings.model_validate_json(sys.argv[1]), pad_id=0,
+    on_step=lambda metrics: losses.append(metrics.loss), evaluate=examples[:4],
+)
+if losses:  # the first process
+    norm = sum(float(p.double().norm()) for p in result.model.parameters())
+    print("@@" + json.dumps([losses, result.validation, norm]))
+"""
+
+
+@pytest.mark.parametrize("micro", [24, 4096])  # 4096: an update is cut so that both have something to do
+def test_two_processes_have_the_losses_of_one(tmp_path: Path, micro: int):
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    settings = TrainSettings(**{**FAST, "batch_tokens": 96, "micro_batch_tokens": micro}).model_dump_json()
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = []
+    for how in ([], launch):
+        done = subprocess.run(
+            [sys.executable, *how, str(script), settings],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout.split("@@")[1]))
+    (losses, validation, norm), (losses_two, validation_two, norm_two) = found
+    assert len(losses) >= 8
+    assert losses_two == pytest.approx(losses, rel=1e-5)
+    assert [value for _, value in validation_two] == pytest.approx(
+        [value for _, value in validation], rel=1e-5
+    )
+    assert norm_two == pytest.approx(norm, rel=1e-6)

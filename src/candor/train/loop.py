@@ -18,9 +18,10 @@ from transformers import PreTrainedModel
 from candor.core.errors import CandorError
 from candor.core.memory import kept_memory, return_freed_memory
 from candor.data.conversations import Example
-from candor.model.batches import Batch, collate
+from candor.model.batches import Batch, collate, input_length, supervised_places
 from candor.model.packing import packed_model
 from candor.train.adapters import add_adapters, left_alone
+from candor.train.distributed import Group, group_of
 from candor.train.loss import Objective
 from candor.train.masters import Masters
 from candor.train.plan import plan
@@ -76,7 +77,7 @@ def fit(
         pad_id: a valid token id to fill rows with; what the model makes of it is never used.
         folder: where the state is kept from time to time; None: not kept. It is still there at the end:
             remove it (`state.clear_state`) once the result is safe, so that a kill in between loses little.
-        on_step: called after each update.
+        on_step: called after each update, in the first process.
         evaluate: held-out examples whose loss is measured before the first update, at about every tenth
             of the run, and at the end.
 
@@ -98,12 +99,9 @@ def fit(
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng())
         stack.enter_context(kept_memory())
-        if settings.lora_rank:
-            trained = add_adapters(model, settings)
-        else:
-            stack.enter_context(left_alone(model, settings.frozen))
-            trained = model
-        run = _Run(trained, examples, evaluate, settings, pad_id)
+        trained = _prepared(model, settings, stack)
+        group = group_of(next(model.parameters()).device)
+        run = _Run(trained, examples, evaluate, settings, pad_id, group)
         if run.packs:
             stack.enter_context(packed_model(model))
         try:
@@ -115,19 +113,32 @@ def fit(
             saved_at = time.monotonic()
             while run.step < run.steps:
                 metrics = run.update()
-                if on_step is not None:
+                if on_step is not None and group.rank == 0:
                     on_step(metrics)
                 done = run.step == run.steps
                 if evaluate and (done or run.step % max(1, run.steps // 10) == 0):
                     run.validate()
                 due = time.monotonic() - saved_at >= settings.checkpoint_seconds
-                if folder is not None and due and not done:
+                if folder is not None and due and not done and group.rank == 0:
                     run.keep(folder, fingerprint)
                     saved_at = time.monotonic()
         finally:
             run.masters.close()
     trained.eval()
     return TrainResult(trained, run.step, run.loss, run.validation, resumed_from)
+
+
+def _prepared(
+    model: PreTrainedModel, settings: TrainSettings, stack: contextlib.ExitStack
+) -> PreTrainedModel | PeftModel:
+    """The model with what is to be trained; what is changed about it is undone when the stack ends."""
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        stack.callback(model.gradient_checkpointing_disable)
+    if settings.lora_rank:
+        return add_adapters(model, settings)
+    stack.enter_context(left_alone(model, settings.frozen))
+    return model
 
 
 class _Run:
@@ -140,8 +151,10 @@ class _Run:
         held_out: Sequence[Example],
         settings: TrainSettings,
         pad_id: int,
+        group: Group,
     ) -> None:
-        self.masters = Masters(model, settings)
+        self.masters = Masters(model, settings, group)
+        self._group = group
         self.step, self.loss = 0, math.nan
         self.validation: list[tuple[int, float]] = []
         self._model, self._examples, self._settings, self._pad_id = model, examples, settings, pad_id
@@ -150,7 +163,11 @@ class _Run:
         self.packs = self._objective.packs
         kept = [example for example in (*examples, *held_out) if example.keep]
         self._references = self._objective.references(kept, pad_id=pad_id)
+        # Every process gets its share of an update, however small that is.
+        cut = min(settings.micro_batch_tokens, -(-settings.batch_tokens // group.size))
+        settings = settings.model_copy(update={"micro_batch_tokens": cut})
         self._batches = plan(examples, settings, packs=self.packs)
+        self._weights = [example.weight * len(supervised_places(example)) for example in examples]
         self.steps = len(self._batches)
         once = settings.model_copy(update={"epochs": 1.0, "max_steps": None})
         self._held_out = [
@@ -168,9 +185,15 @@ class _Run:
         began = time.monotonic()
         self._model.train()
         torch.manual_seed(self._settings.seed * 1_000_003 + self.step)
-        parts = [self._prepare([self._examples[i] for i in part]) for part in self._batches[self.step]]
-        weight = sum(float(part.weights.sum()) for part in parts)
-        self.loss = sum(self._objective.backward(part, weight) for part in parts) / weight
+        batches = self._batches[self.step]
+        members = [i for part in batches for i in part]
+        weight = sum(self._weights[i] for i in members)
+        mine = batches[self._group.rank :: self._group.size]
+        summed = sum(
+            self._objective.backward(self._prepare([self._examples[i] for i in part]), weight)
+            for part in mine
+        )
+        self.loss = self._group.total(summed) / weight
         if not math.isfinite(self.loss):
             raise CandorError(
                 f"the training loss is no longer a number (step {self.step + 1} of {self.steps})",
@@ -186,8 +209,8 @@ class _Run:
             loss=self.loss,
             learning_rate=rate,
             grad_norm=norm,
-            tokens_per_second=sum(part.tokens for part in parts) / seconds,
-            supervised_tokens=sum(len(part.places) for part in parts),
+            tokens_per_second=sum(input_length(self._examples[i]) for i in members) / seconds,
+            supervised_tokens=sum(len(supervised_places(self._examples[i])) for i in members),
             seconds=seconds,
         )
 
@@ -195,8 +218,9 @@ class _Run:
         """Measure the loss on the held-out examples."""
         return_freed_memory()  # batches of many sizes leave holes in the heap
         self._model.eval()
-        weight = sum(float(part.weights.sum()) for part in self._held_out)
-        summed = sum(self._objective.loss(part) for part in self._held_out)
+        mine = self._held_out[self._group.rank :: self._group.size]
+        weight = self._group.total(sum(float(part.weights.sum()) for part in mine))
+        summed = self._group.total(sum(self._objective.loss(part) for part in mine))
         self.validation.append((self.step, summed / weight))
 
     def keep(self, folder: Path, fingerprint: str) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from candor.model.kernels import accumulate, flat
+from candor.train.distributed import Group
 from candor.train.settings import TrainSettings
 
 
@@ -29,9 +30,11 @@ class Masters:
     Args:
         model: its parameters that require gradients are trained.
         settings: rates and decay.
+        group: processes whose gradients are added up.
     """
 
-    def __init__(self, model: nn.Module, settings: TrainSettings) -> None:
+    def __init__(self, model: nn.Module, settings: TrainSettings, group: Group | None = None) -> None:
+        self._group = group or Group()
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.names = [name for name, _ in named]
         self._parameters = [parameter for _, parameter in named]
@@ -87,9 +90,11 @@ class Masters:
     @torch.no_grad()
     def step(self, learning_rate: float) -> float:
         """Update the weights from the gradients added up since the last step; return the gradient's norm."""
-        for weight in self._fresh:  # a weight that took no part (an expert that no token chose)
-            weight.grad = torch.zeros_like(weight)
-        gradients = [w.grad for w in self.weights if w.grad is not None]
+        for weight in self.weights:
+            if weight.grad is None or weight in self._fresh:  # took no part (an expert that no token chose)
+                weight.grad = torch.zeros_like(weight)
+        gradients = [weight.grad for weight in self.weights if weight.grad is not None]
+        self._group.add_up(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
         # The fused kernel divides by `grad_scale` as it reads: clipping costs no pass of its own.
         clipped = self._clip > 0 and float(norm) > self._clip

@@ -55,6 +55,10 @@ class TrainSettings(BaseModel):
         default="bf16",
         description="Arithmetic of the forward and backward pass; master weights are always float32.",
     )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Keep only what enters each layer and compute the rest twice: less memory, slower.",
+    )
     seed: int = Field(
         default=0, ge=0, description="Fixes the order of the examples, adapters' start and dropout."
     )

@@ -1,0 +1,70 @@
+"""Several processes that train one model together, each on its share of every update (data parallel).
+
+Started by torchrun, processes find each other through its environment variables; each has the whole model,
+works on some of an update's micro-batches, and gradients are added up before the step, which all make alike.
+What an update consists of does not depend on the number of processes, so neither do the losses, up to the
+order in which gradients are added.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+# Small tensors travel together: a message of so many values at least.
+_BUCKET = 1 << 24
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those that train together."""
+
+    rank: int = 0
+    size: int = 1
+
+    def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor by its sum over all processes."""
+        if self.size == 1:
+            return
+        bucket: list[torch.Tensor] = []
+        for tensor in tensors:
+            bucket.append(tensor)
+            if sum(one.numel() for one in bucket) >= _BUCKET:
+                _add_up(bucket)
+                bucket = []
+        if bucket:
+            _add_up(bucket)
+
+    def total(self, value: float) -> float:
+        """The sum of a number over all processes."""
+        if self.size == 1:
+            return value
+        device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+        found = torch.tensor([value], dtype=torch.float64, device=device)
+        dist.all_reduce(found)
+        return float(found)
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def _add_up(bucket: list[torch.Tensor]) -> None:
+    joined = torch.cat([tensor.reshape(-1) for tensor in bucket])
+    dist.all_reduce(joined)
+    for tensor, part in zip(bucket, joined.split([one.numel() for one in bucket]), strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+def group_of(device: torch.device) -> Group:
+    """The group that torchrun started, joined if need be; a group of one without it."""
+    if not dist.is_initialized():
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return Group()
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Group(dist.get_rank(), dist.get_world_size())
