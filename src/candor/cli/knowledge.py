@@ -43,7 +43,9 @@ Questions = Annotated[
 ]
 EngineOption = Annotated[
     str | None,
-    typer.Option("--engine", help="`local`, or the URL of an OpenAI-compatible server with the same model."),
+    typer.Option(
+        "--engine", help="`local`, `vllm`, or an OpenAI-compatible server's URL, with the same model."
+    ),
 ]
 Generator = Annotated[
     str | None, typer.Option("--generator", help="Model or URL that writes the questions; default: --model.")

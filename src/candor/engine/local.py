@@ -86,7 +86,7 @@ class LocalEngine:
         self.max_rows = max_rows
         self.prefill_tokens = prefill_tokens
         self._name = name or str(getattr(model, "name_or_path", "") or "model")
-        self._ends = end_tokens(model, tokenizer)
+        self._ends = end_tokens(model.generation_config, tokenizer)
         attention.register()
         if model.config._attn_implementation == "sdpa":
             model.set_attn_implementation(attention.NAME)

@@ -9,7 +9,7 @@ from candor.core.errors import CandorError
 from candor.data.conversations import plain_template, render
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedTokenizerBase
 
     from candor.engine.protocol import Prompt
 
@@ -50,14 +50,14 @@ def no_template(model: str) -> CandorError:
     )
 
 
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+def end_tokens(configuration: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Every token that ends an answer: the model's, the tokenizer's and the template's.
 
     The template's is found by rendering an assistant turn and looking at the first special token behind it;
     checkpoints whose configuration forgets it are common, and they would never stop.
     """
     ends: set[int] = set()
-    configured = getattr(model.generation_config, "eos_token_id", None)
+    configured = getattr(configuration, "eos_token_id", None)
     ends.update(
         configured if isinstance(configured, list) else [configured] if configured is not None else []
     )

