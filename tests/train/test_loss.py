@@ -26,8 +26,11 @@ def huggingface_loss(model, examples):
 @pytest.mark.parametrize("longest", [512, 24, 1])
 @pytest.mark.parametrize("packs", [False, True])
 @pytest.mark.parametrize("prefix", [0, 10])
-@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
-def test_loss_and_gradients_equal_the_plain_ones(kind, prefix, packs, longest, monkeypatch):
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3", "gemma3"])
+@pytest.mark.parametrize("own", [True, False])  # our kernels, or transformers' modules
+def test_loss_and_gradients_equal_the_plain_ones(own, kind, prefix, packs, longest, monkeypatch):
+    if not own:
+        monkeypatch.setattr("candor.model.forward.stack_of", lambda model: None)
     monkeypatch.setattr("candor.model.packing.LONGEST", longest)  # 24: some are long; 1: all are
     monkeypatch.setattr("candor.model.forward.CHUNK_BYTES", 97 * 4 * 7)  # several chunks, the last one short
     others = tiny_examples(3, seed=1, prefix=0)  # that don't start with the prefix
@@ -39,6 +42,7 @@ def test_loss_and_gradients_equal_the_plain_ones(kind, prefix, packs, longest, m
     model.zero_grad()
     objective = Objective(model, examples[0].token_ids)
     assert objective.forward.composed and objective.packs
+    assert objective.forward.branches == own
     batch = collate(examples, pad_id=0, packs=packs)
     if packs:
         assert batch.input_ids.shape == (

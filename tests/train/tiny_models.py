@@ -5,7 +5,15 @@ from __future__ import annotations
 import random
 
 import torch
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, LlamaConfig, PreTrainedModel, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from candor.data.conversations import Example
 
@@ -27,6 +35,9 @@ SIZES = {
 def tiny_model(kind: str = "llama", seed: int = 0, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     configs = {
         "llama": lambda: LlamaConfig(**SIZES, tie_word_embeddings=True),
+        # Biases, and key heads that are as many as query heads.
+        "qwen2": lambda: Qwen2Config(**{**SIZES, "num_key_value_heads": 4}, tie_word_embeddings=False),
+        "mistral": lambda: MistralConfig(**SIZES, sliding_window=8),
         "qwen3": lambda: Qwen3Config(**SIZES, tie_word_embeddings=False),
         # A window of 8 is shorter than the examples; the soft cap is small enough to matter.
         "gemma3": lambda: Gemma3TextConfig(**SIZES, sliding_window=8, final_logit_softcapping=0.5),
@@ -36,6 +47,7 @@ def tiny_model(kind: str = "llama", seed: int = 0, dtype: torch.dtype = torch.fl
         model = AutoModelForCausalLM.from_config(configs[kind](), dtype=torch.float32)
         for parameter in model.parameters():
             if parameter.ndim == 1:
+                parameter.data += 0.2 * torch.randn_like(parameter)  # norms and biases that are not 1 and 0
                 continue
             torch.nn.init.normal_(parameter, std=0.2)  # ten times the usual: losses that differ visibly
     return model.to(dtype)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -427,10 +428,9 @@ class LocalEngine:
             with forward.states(on_device) as states:
                 chunks = zip(states.split(forward.chunk), on_device.targets.split(forward.chunk), strict=True)
                 found = [_logprobs(forward.logits(some), targets) for some, targets in chunks]
-            logprobs = torch.cat(found).tolist()
+            logprobs = iter(torch.cat(found).tolist())
             for i in (order[place] for place in places):
-                count = len(pairs[i][1])
-                results[i], logprobs = logprobs[:count], logprobs[count:]
+                results[i] = list(islice(logprobs, len(pairs[i][1])))
         return results
 
     def _forward_for(self, pair: tuple[Sequence[int], Sequence[int]]) -> Forward:
