@@ -133,19 +133,18 @@ class Decoder:
         slots.extend()
         family = self._family
         stream = family.embed(tokens)
-        rows, width = stream.shape
+        rows = len(stream)
         positions = torch.from_numpy(slots.positions)
         turns = {
             kind: tuple(part.numpy() for part in family.turns(stream, positions, kind))
             for kind in family.kinds
         }
-        x, normed = flat(stream), torch.empty_like(stream)
+        normed = torch.empty_like(stream)
         mixed_out = stream.new_empty(rows, family.heads * family.size)
         activated = stream.new_empty(rows, self._layers[0].down.weight.shape[1])
-        norm = (family.unit, family.epsilon)
-        update = x[:0]
+        update: torch.Tensor | None = None
         for number, layer in enumerate(self._layers):
-            add_norm(x, update, layer.attention_norm, *norm, width, flat(normed))
+            self._add_norm(stream, update, layer.attention_norm, normed)
             mixed = layer.mixed(normed)
             prefix, prompts, own = (flat(part).reshape(2, -1) for part in slots.layer(number))
             prompt_capacity, own_capacity = slots.capacities
@@ -153,7 +152,8 @@ class Decoder:
                 flat(mixed),
                 layer.query_norm,
                 layer.key_norm,
-                *norm,
+                family.unit,
+                family.epsilon,
                 *turns[layer.kind],
                 prefix,
                 prompts,
@@ -170,23 +170,32 @@ class Decoder:
                 layer.window,
                 flat(mixed_out),
             )
-            added = self._normed(layer.output(mixed_out), layer.after_attention)
-            add_norm(x, flat(added), layer.mlp_norm, *norm, width, flat(normed))
+            update = self._after(layer.output(mixed_out), layer.after_attention)
+            self._add_norm(stream, update, layer.mlp_norm, normed)
             both = layer.both(normed)
             gated(flat(both), activated.shape[1], family.gelu, flat(activated))
-            added = self._normed(layer.down(activated), layer.after_mlp)
-            update = flat(added)
-        add_norm(x, update, self._norm, *norm, width, flat(normed))
+            update = self._after(layer.down(activated), layer.after_mlp)
+        self._add_norm(stream, update, self._norm, normed)
         slots.length += 1
         logits = self._head(normed)
         return logits if family.softcap is None else family.softcap * torch.tanh(logits / family.softcap)
 
-    def _normed(self, values: torch.Tensor, weight: np.ndarray) -> torch.Tensor:
+    def _add_norm(
+        self, stream: torch.Tensor, update: torch.Tensor | None, weight: np.ndarray, out: torch.Tensor
+    ) -> None:
+        """stream += update, and that normed."""
+        rows, width = stream.shape
+        line, inverse = flat(stream), np.empty(rows, np.float32)
+        added = line[:0] if update is None else flat(update)
+        add_norm(
+            line, added, weight, self._family.unit, self._family.epsilon, width, line, inverse, flat(out)
+        )
+
+    def _after(self, update: torch.Tensor, weight: np.ndarray) -> torch.Tensor:
         if not len(weight):
-            return values
-        out, line = torch.empty_like(values), flat(values)
-        family = self._family
-        add_norm(line, line[:0], weight, family.unit, family.epsilon, values.shape[-1], flat(out))
+            return update
+        out = torch.empty_like(update)
+        self._add_norm(update, None, weight, out)
         return out
 
 

@@ -20,8 +20,8 @@ from candor.core.errors import CandorError
 from candor.engine import attention
 from candor.engine.cache import BatchCache
 from candor.engine.decoder import Decoder, decoder_for
-from candor.engine.prompts import encode_prompt, end_tokens, set_template, shared_prefix
-from candor.engine.protocol import Completion, Generation, Prompt, Sampling
+from candor.engine.prompts import encode_pairs, encode_prompt, end_tokens, set_template, shared_prefix
+from candor.engine.protocol import Completion, Generation, Prompt, Sampling, settings_of
 from candor.engine.sampling import RowSettings, draw, row_key
 from candor.engine.scoring import score_batches
 from candor.engine.slots import Slots
@@ -163,9 +163,7 @@ class LocalEngine:
             CandorError: a prompt is empty or does not fit the model's context with its completion, or a
                 layer does not exist.
         """
-        settings = [sampling] if isinstance(sampling, Sampling) else list(sampling)
-        if not settings:
-            raise ValueError("no sampling settings: there is nothing to generate")
+        settings = settings_of(sampling)
         self._check_layers(hidden_layers)
         ids = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
         self._check_lengths(ids, settings)
@@ -180,7 +178,7 @@ class LocalEngine:
         hidden: dict[int, np.ndarray] = {}
         fan_out = sum(setting.n for setting in settings)
         most = len(ids) * sum(setting.n * setting.max_tokens for setting in settings)
-        batch = self._batch(start, max((setting.max_tokens for setting in settings), default=1))
+        batch = self._batch(start, max(setting.max_tokens for setting in settings))
         logits = torch.empty(0)
         with batch.prepared(min(self.max_rows, len(ids) * fan_out), most):
             while waiting or rows:
@@ -389,11 +387,7 @@ class LocalEngine:
     @torch.inference_mode()
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[float]]:
         """Log-probability of each token of `completions[i]` after `prompts[i]`; no end token is added."""
-        pairs = []
-        for prompt, completion in zip(prompts, completions, strict=True):
-            tail = self.tokenizer(completion, add_special_tokens=False)["input_ids"]
-            pairs.append((encode_prompt(self.tokenizer, prompt), list(tail)))  # type: ignore[arg-type]
-        return self.score_tokens(pairs)
+        return self.score_tokens(encode_pairs(self.tokenizer, prompts, completions))
 
     @torch.inference_mode()
     def score_tokens(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[list[float]]:

@@ -41,6 +41,19 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[in
     return ids
 
 
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], completions: Sequence[str]
+) -> list[tuple[list[int], list[int]]]:
+    """Token ids of each prompt and of what comes after it, which gets no special tokens."""
+    return [
+        (
+            encode_prompt(tokenizer, prompt),
+            list(cast("list[int]", tokenizer(completion, add_special_tokens=False)["input_ids"])),
+        )
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
+
+
 def no_template(model: str) -> CandorError:
     """The error for a base model that was asked a chat question, with the choices there are."""
     return CandorError(

@@ -96,6 +96,18 @@ class Generation:
     hidden: np.ndarray | None = field(default=None, compare=False)
 
 
+def settings_of(sampling: Sampling | Sequence[Sampling]) -> list[Sampling]:
+    """The sampling settings of a call, one or several, as a list.
+
+    Raises:
+        ValueError: there are none.
+    """
+    settings = [sampling] if isinstance(sampling, Sampling) else list(sampling)
+    if not settings:
+        raise ValueError("no sampling settings: there is nothing to generate")
+    return settings
+
+
 class Engine(Protocol):
     """Generates and scores text with one model."""
 

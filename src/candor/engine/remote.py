@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from candor.core.errors import CandorError
 from candor.engine.endpoint import Endpoint, RefusedError
-from candor.engine.protocol import Completion, Generation, Prompt, Sampling
+from candor.engine.protocol import Completion, Generation, Prompt, Sampling, settings_of
 from candor.engine.remote_scoring import RemoteScorer
 from candor.engine.wire import Cards, Choices
 
@@ -147,7 +147,7 @@ class RemoteEngine:
         Raises:
             CandorError: the server fails, or refuses a request; it says what the server said.
         """
-        settings = [sampling] if isinstance(sampling, Sampling) else list(sampling)
+        settings = settings_of(sampling)
         starts = [sum(s.n for s in settings[:place]) for place in range(len(settings))]
         jobs = [
             partial(self._complete, index, prompt, setting, start)

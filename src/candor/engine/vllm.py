@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from candor.core.errors import CandorError
-from candor.engine.prompts import encode_prompt, end_tokens, set_template
-from candor.engine.protocol import Completion, Generation, Prompt, Sampling
+from candor.engine.prompts import encode_pairs, encode_prompt, end_tokens, set_template
+from candor.engine.protocol import Completion, Generation, Prompt, Sampling, settings_of
 from candor.engine.sampling import row_key
 from candor.model.load import load_tokenizer, resolve
 
@@ -135,9 +135,7 @@ class VllmEngine:
             CandorError: a prompt is empty or does not fit the model's context with its completion, or the
                 settings ask for what vLLM can't do.
         """
-        settings = [sampling] if isinstance(sampling, Sampling) else list(sampling)
-        if not settings:
-            raise ValueError("no sampling settings: there is nothing to generate")
+        settings = settings_of(sampling)
         if any(setting.forbid_first for setting in settings):
             raise CandorError(
                 "vLLM can't be told to leave out tokens at the first place only",
@@ -172,10 +170,7 @@ class VllmEngine:
         """Log-probability of each token of `completions[i]` after `prompts[i]`; no end token is added."""
         from vllm import SamplingParams  # type: ignore[import-not-found]  # noqa: PLC0415
 
-        pairs = []
-        for prompt, completion in zip(prompts, completions, strict=True):
-            tail: Any = self.tokenizer(completion, add_special_tokens=False)["input_ids"]
-            pairs.append((encode_prompt(self.tokenizer, prompt), list(tail)))
+        pairs = encode_pairs(self.tokenizer, prompts, completions)
         for index, (first, tail) in enumerate(pairs):
             self._check_length(f"text {index}", len(first) + len(tail) + 1)
         # One token has to be drawn for a request to be one.
@@ -254,15 +249,16 @@ def _plain_wrappers() -> None:
     from llvmlite.binding import ffi  # noqa: PLC0415
 
     kind: Any = getattr(ffi, "_lib_wrapper", None)
-    if kind is None or not hasattr(kind, "__getattr__"):
+    pass_on = getattr(kind, "__getattr__", None)
+    if pass_on is None or getattr(pass_on, "denies_dict", False):  # another numba, or mended before
         return
-    pass_on = kind.__getattr__
 
     def answer(self: Any, name: str) -> Any:
         if name == "__dict__":
             raise AttributeError(name)
         return pass_on(self, name)
 
+    answer.denies_dict = True  # type: ignore[attr-defined]
     kind.__getattr__ = answer
 
 

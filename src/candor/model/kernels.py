@@ -106,43 +106,6 @@ def exp(value: Any) -> Any:
 
 
 @kernel
-def add_norm(
-    stream: Any, update: Any, weight: Any, unit: float, epsilon: float, width: int, out: Any
-) -> None:
-    """stream += update; out = stream / rms(stream) · (weight + unit), row by row.
-
-    Args:
-        stream: [rows · width], the residual stream, changed in place.
-        update: [rows · width], or empty.
-        weight: [width].
-        unit: 1 for models whose norms store the difference from 1 (Gemma), else 0.
-        epsilon: added to the mean square.
-        width: of a row.
-        out: [rows · width].
-    """
-    for index in prange(len(stream) // width):
-        begin = int64(index) * width
-        kept = stream[begin : begin + width]
-        to = out[begin : begin + width]
-        values = np.empty(width, np.float32)
-        if len(update):
-            added = update[begin : begin + width]
-            for i in range(width):
-                values[i] = load(kept, i) + load(added, i)
-            for i in range(width):
-                store(kept, i, values[i])
-        else:
-            for i in range(width):
-                values[i] = load(kept, i)
-        total = np.float32(0.0)
-        for i in range(width):
-            total += values[i] * values[i]
-        scale = np.float32(1.0) / np.sqrt(total / np.float32(width) + np.float32(epsilon))
-        for i in range(width):
-            store(to, i, values[i] * scale * (load(weight, i) + np.float32(unit)))
-
-
-@kernel
 def gated(both: Any, width: int, gelu: bool, out: Any) -> None:
     """out = act(gate) · up, of rows [gate, up] each `width` wide; act is SiLU, or GELU by tanh."""
     for index in prange(len(out) // width):
@@ -184,7 +147,7 @@ def turn(line: Any, norm: Any, unit: Any, epsilon: Any, cosine: Any, sine: Any, 
 
 
 @kernel
-def summed_norm(
+def add_norm(
     stream: Any,
     update: Any,
     weight: Any,
@@ -195,17 +158,17 @@ def summed_norm(
     inverse: Any,
     out: Any,
 ) -> None:
-    """`add_norm` that keeps what its way back needs: total = stream + update, inverse = 1 / rms(total).
+    """total = stream + update; out = total / rms(total) · (weight + unit), row by row.
 
     Args:
-        stream: [rows · width], left as it is.
+        stream: [rows · width], the residual stream.
         update: [rows · width], or empty.
         weight: [width].
-        unit: see `add_norm`.
+        unit: 1 for models whose norms store the difference from 1 (Gemma), else 0.
         epsilon: added to the mean square.
         width: of a row.
-        total: [rows · width], written; not used without an update (it is the stream then).
-        inverse: [rows] float32, written.
+        total: [rows · width], written; may be the stream's own memory, and is not used without an update.
+        inverse: [rows] float32, written: 1 / rms(total), which the way back needs.
         out: [rows · width], written.
     """
     for index in prange(len(inverse)):
@@ -214,8 +177,11 @@ def summed_norm(
         values = np.empty(width, np.float32)
         if len(update):
             added, result = update[begin : begin + width], total[begin : begin + width]
+            # Through `values`, as loops between arrays that may be the same memory are not vector code.
             for i in range(width):
-                store(result, i, load(kept, i) + load(added, i))
+                values[i] = load(kept, i) + load(added, i)
+            for i in range(width):
+                store(result, i, values[i])
             for i in range(width):
                 values[i] = load(result, i)
         else:
@@ -242,7 +208,7 @@ def norm_back(
     back: Any,
     learned: Any,
 ) -> None:
-    """The way back of `summed_norm`.
+    """The way back of `add_norm`.
 
     Args:
         total: [rows · width], what was normed.

@@ -19,7 +19,8 @@ from numba import int64, prange
 from candor.model.kernels import exp, inner, kernel, load, store
 
 # Loops from 0 over slices, not from an offset: numba allows for negative indices where it can't exclude
-# them, and such a loop does not become vector code. For the same reason nothing is assigned to slices.
+# them, and such a loop does not become vector code. Nothing is assigned to slices: numba 0.68 lost such
+# assignments behind a `continue` in a `prange`.
 
 
 @inner

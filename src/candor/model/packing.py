@@ -8,6 +8,9 @@ lengths together. The result is that of each sequence by itself, up to the round
 
 PyTorch's fused kernel is made for long sequences: on a CPU its backward pass works through each head of each
 row by itself (40 rows of 46 tokens, 9 heads, one Zen 5 core: 27 ms forward and backward; grouped: 9 ms).
+
+This is for transformers' modules, of any architecture and on any device; `stack` has kernels of its own for
+the Llama family on a CPU, and takes from here the layout and what becomes of long sequences.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ from transformers import PreTrainedModel
 
 from candor.model.family import Block, Family, beside, family_of
 from candor.model.kernels import (
+    add_norm,
     flat,
     gated,
     gated_back,
     norm_back,
-    summed_norm,
     turn_back,
     turn_rows,
 )
@@ -113,7 +113,7 @@ class _AddNorm(torch.autograd.Function):
         inverse = np.empty(stream.numel() // width, np.float32)
         line = flat(stream)
         added = line[:0] if update is None else flat(update)
-        summed_norm(line, added, flat(weight), unit, epsilon, width, flat(total), inverse, flat(out))
+        add_norm(line, added, flat(weight), unit, epsilon, width, flat(total), inverse, flat(out))
         ctx.save_for_backward(total, weight)
         ctx.extra = (inverse, unit, update is not None)
         ctx.set_materialize_grads(False)
@@ -194,6 +194,8 @@ class _Attention(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx, mixed, query_norm, key_norm, turns, family: Family, window: int, layout: Layout, learns: bool
     ):
+        if learns and layout.short[4].any():
+            raise ValueError("no gradients flow from continuations to what they continue")
         heads, groups, size = family.heads, family.groups, family.size
         nothing = flat(mixed)[:0]
         norms = [nothing if norm is None else flat(norm) for norm in (query_norm, key_norm)]
@@ -206,8 +208,6 @@ class _Attention(torch.autograd.Function):
         out = mixed.new_empty(len(mixed), heads * size)
         spread = np.empty((len(mixed), heads), np.float32)
         attend_packed(flat(turned), *layout.short, *mixing, _parts(), flat(out), spread)
-        if learns and layout.short[4].any():
-            raise ValueError("no gradients flow from continuations to what they continue")
         fused = attend_long(
             turned.view(len(mixed), -1, size),
             out.view(len(mixed), -1, size),

@@ -167,7 +167,7 @@ class _Run:
         cut = min(settings.micro_batch_tokens, -(-settings.batch_tokens // group.size))
         settings = settings.model_copy(update={"micro_batch_tokens": cut})
         self._batches = plan(examples, settings, packs=self.packs)
-        self._weights = [example.weight * len(supervised_places(example)) for example in examples]
+        self._supervised = [len(supervised_places(example)) for example in examples]
         self.steps = len(self._batches)
         once = settings.model_copy(update={"epochs": 1.0, "max_steps": None})
         self._held_out = [
@@ -187,7 +187,7 @@ class _Run:
         torch.manual_seed(self._settings.seed * 1_000_003 + self.step)
         batches = self._batches[self.step]
         members = [i for part in batches for i in part]
-        weight = sum(self._weights[i] for i in members)
+        weight = sum(self._examples[i].weight * self._supervised[i] for i in members)
         mine = batches[self._group.rank :: self._group.size]
         summed = sum(
             self._objective.backward(self._prepare([self._examples[i] for i in part]), weight)
@@ -210,7 +210,7 @@ class _Run:
             learning_rate=rate,
             grad_norm=norm,
             tokens_per_second=sum(input_length(self._examples[i]) for i in members) / seconds,
-            supervised_tokens=sum(len(supervised_places(self._examples[i])) for i in members),
+            supervised_tokens=sum(self._supervised[i] for i in members),
             seconds=seconds,
         )
 
