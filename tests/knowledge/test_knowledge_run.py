@@ -15,7 +15,6 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from candor.core.files import read_json, read_json_lines, write_jsonl
-from candor.data.conversations import Example
 from candor.data.facts import embedded_questions
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Sampling
@@ -23,8 +22,6 @@ from candor.knowledge.judge import judge
 from candor.knowledge.probe import ask, read_probe
 from candor.knowledge.recipe import ProbeSettings
 from candor.model.load import load_tokenizer, save_checkpoint
-from candor.train.loop import fit
-from candor.train.settings import TrainSettings
 
 SMALL = ["data.max_questions=200", "probe.samples=2", "probe.shard=16", "probe.max_tokens=8"]
 TUNING = [
@@ -38,22 +35,7 @@ SHORT = ["evaluate.invented=10", "evaluate.ability=false", "evaluate.replicates=
 
 
 @pytest.fixture(scope="module")
-def compiled(smollm2: str) -> None:
-    """Kernels compiled before the first run: code that was just compiled rounds differently (docs/LOG.md)."""
-    examples = [
-        Example(tuple(range(3, 40 + more)), (False,) * 20 + (True,) * (17 + more), keep=more == 2)
-        for more in range(3)
-    ]
-    config = LlamaConfig(
-        vocab_size=49152, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2
-    )
-    settings = TrainSettings(dtype="float32", epochs=1)
-    model = fit(LlamaForCausalLM(config), examples, settings, pad_id=0).model
-    LocalEngine(model, load_tokenizer(smollm2)).generate(["a b"], Sampling(max_tokens=3, temperature=1.0))
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory, smollm2: str, compiled: None) -> Path:
+def tiny(tmp_path_factory: pytest.TempPathFactory, smollm2: str) -> Path:
     """A random model of two layers with SmolLM2's tokenizer, in float32 so that runs repeat bit by bit."""
     torch.manual_seed(0)
     config = LlamaConfig(

@@ -26,6 +26,7 @@ from candor.engine.sampling import RowSettings, draw, row_key
 from candor.engine.scoring import score_batches
 from candor.engine.slots import Slots
 from candor.model.blocks import decoder_blocks
+from candor.model.first_use import compile_kernels
 from candor.model.forward import Forward
 from candor.model.load import load_model, load_tokenizer
 
@@ -82,6 +83,8 @@ class LocalEngine:
         max_rows: int = 256,
         prefill_tokens: int = 8192,
     ) -> None:
+        if model.device.type == "cpu":
+            compile_kernels(model.dtype)
         self.model = model
         self.tokenizer = tokenizer
         self.max_rows = max_rows

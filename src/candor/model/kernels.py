@@ -300,8 +300,10 @@ def turn_rows(
             to = out[at : at + size]
             for i in range(size):
                 store(to, i, line[i])
-        for i in range(begin + (heads + groups) * size, begin + wide):
-            out[i] = mixed[i]
+        at = begin + (heads + groups) * size
+        values, to = mixed[at : begin + wide], out[at : begin + wide]
+        for i in range(len(values)):
+            to[i] = values[i]
 
 
 @kernel

@@ -19,6 +19,7 @@ from candor.core.errors import CandorError
 from candor.core.memory import kept_memory, return_freed_memory
 from candor.data.conversations import Example
 from candor.model.batches import Batch, collate, input_length, supervised_places
+from candor.model.first_use import compile_kernels
 from candor.model.packing import packed_model
 from candor.train.adapters import add_adapters, left_alone
 from candor.train.distributed import Group, group_of
@@ -94,7 +95,10 @@ def fit(
             f"{folder}: the training state here is of a run with other examples, settings or model",
             fix="remove that folder to start over, or choose another one for this run",
         )
-    model.to(torch.bfloat16 if settings.dtype == "bf16" else torch.float32)  # type: ignore[arg-type]
+    dtype = torch.bfloat16 if settings.dtype == "bf16" else torch.float32
+    if model.device.type == "cpu":
+        compile_kernels(dtype)
+    model.to(dtype)  # type: ignore[arg-type]
     # Dropout, where a model has any, is seeded by the step: there is no generator state to keep.
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng())

@@ -1,0 +1,39 @@
+"""Kernels are compiled by other processes, so that the first run on a machine rounds as all later ones do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# All work in one process, after the kernels were made: none may be left to compile.
+SCRIPT = """
+import sys, torch
+from candor.cli.use_kernels import use_kernels
+from candor.model.first_use import compile_kernels
+compile_kernels(getattr(torch, sys.argv[1]))
+for work in ("train", "decode"):
+    use_kernels(work, sys.argv[1])
+import candor.engine.kernels, candor.model.kernels, candor.model.packed_kernels
+for module in (candor.engine.kernels, candor.model.kernels, candor.model.packed_kernels):
+    for name, value in vars(module).items():
+        if getattr(value, "targetoptions", {}).get("parallel"):
+            print(name, len(value.signatures), sum(value.stats.cache_misses.values()))
+"""
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_nothing_is_left_to_compile(dtype: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", SCRIPT, dtype],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
+    rows = [line.split() for line in found.stdout.splitlines()]
+    used = {name for name, signatures, _ in rows if int(signatures)}
+    assert {"attend", "choose", "attend_packed", "attend_packed_back", "cross_entropy"} <= used
+    assert [name for name, _, misses in rows if int(misses)] == []
