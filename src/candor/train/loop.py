@@ -16,7 +16,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from candor.core.errors import CandorError
-from candor.core.memory import kept_memory, return_freed_memory
+from candor.core.memory import kept_memory, trim_heap
 from candor.data.conversations import Example
 from candor.model.batches import Batch, collate, input_length, supervised_places
 from candor.model.first_use import compile_kernels
@@ -220,7 +220,7 @@ class _Run:
 
     def validate(self) -> None:
         """Measure the loss on the held-out examples."""
-        return_freed_memory()  # batches of many sizes leave holes in the heap
+        trim_heap()  # batches of many sizes leave holes in the heap
         self._model.eval()
         mine = self._held_out[self._group.rank :: self._group.size]
         weight = self._group.total(sum(float(part.weights.sum()) for part in mine))

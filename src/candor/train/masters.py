@@ -1,4 +1,4 @@
-"""AdamW on float32 master weights for a model that computes in bfloat16.
+"""AdamW, or Muon, on float32 master weights for a model that computes in bfloat16.
 
 bfloat16 has 8 bits of precision: an update smaller than 1/256 of a weight rounds away, and at a tuning
 rate of 2e-5 nearly all are. So the optimiser owns a float32 copy; gradients are added up in float32 and the
@@ -44,24 +44,17 @@ class Masters:
         self._apart = [(p, w) for p, w in zip(self._parameters, self.weights, strict=True) if p is not w]
         self._hooks = [p.register_post_accumulate_grad_hook(self._collector(w)) for p, w in self._apart]
         self._clip = settings.grad_clip
-        groups = [
-            {"params": [w for w in self.weights if w.ndim >= 2], "weight_decay": settings.weight_decay},
-            {"params": [w for w in self.weights if w.ndim < 2], "weight_decay": 0.0},
-        ]
-        self._optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            fused=True,
-        )
-        for weight in self.weights:  # made now, so that a checkpoint can be read into them
-            self._optimizer.state[weight] = {
-                "step": torch.zeros((), dtype=torch.float32, device=weight.device),
-                "exp_avg": torch.zeros_like(weight),
-                "exp_avg_sq": torch.zeros_like(weight),
-            }
+        inner = _inner_matrices(model) if settings.optimizer == "muon" else set()
+        both: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+        for parameter, weight in zip(self._parameters, self.weights, strict=True):
+            both[id(parameter) in inner].append(weight)
+        self._adamw, self._muon = _adamw(both[0], settings), _muon(both[1], settings)
         self._fresh: set[nn.Parameter] = set()
         self._start()
+
+    @property
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        return [one for one in (self._adamw, self._muon) if one is not None]
 
     def _collector(self, weight: nn.Parameter) -> Callable[[torch.Tensor], None]:
         def collect(parameter: torch.Tensor) -> None:
@@ -96,12 +89,17 @@ class Masters:
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
         self._group.add_up(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
-        # The fused kernel divides by `grad_scale` as it reads: clipping costs no pass of its own.
-        clipped = self._clip > 0 and float(norm) > self._clip
-        self._optimizer.grad_scale = (norm / self._clip).float() if clipped else None  # type: ignore[attr-defined]
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        self._optimizer.step()
+        clipped = (norm / self._clip).float() if self._clip > 0 and float(norm) > self._clip else None
+        if self._adamw is not None:
+            # The fused kernel divides by `grad_scale` as it reads: clipping costs no pass of its own.
+            self._adamw.grad_scale = clipped  # type: ignore[attr-defined]
+        if self._muon is not None and clipped is not None:
+            for weight in self._muon.param_groups[0]["params"]:
+                weight.grad.div_(clipped)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            optimizer.step()
         self.publish()
         self._start()
         return float(norm)
@@ -114,11 +112,13 @@ class Masters:
                 parameter.copy_(weight)
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every tensor of the training state by name: masters, both moments, and their step counts."""
+        """Every tensor of the training state by name: masters, and what the optimisers keep of each."""
         for name, weight in zip(self.names, self.weights, strict=True):
             yield f"master.{name}", weight.detach()
-            for key, value in self._optimizer.state[weight].items():
-                yield f"{key}.{name}", value
+            for optimizer in self._optimizers:
+                if weight in optimizer.state:
+                    for key, value in optimizer.state[weight].items():
+                        yield f"{key}.{name}", value
 
     def close(self) -> None:
         """Detach from the model: later backward passes of it are ordinary ones."""
@@ -126,3 +126,46 @@ class Masters:
             hook.remove()
         for parameter in self._parameters:
             parameter.grad = None
+
+
+# State is made with the optimisers, so that a checkpoint can be read into it before the first step.
+
+
+def _adamw(weights: list[nn.Parameter], settings: TrainSettings) -> torch.optim.AdamW | None:
+    groups = [
+        {"params": [w for w in weights if w.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if not groups:
+        return None
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    for weight in weights:
+        optimizer.state[weight] = {
+            "step": torch.zeros((), dtype=torch.float32, device=weight.device),
+            "exp_avg": torch.zeros_like(weight),
+            "exp_avg_sq": torch.zeros_like(weight),
+        }
+    return optimizer
+
+
+def _muon(weights: list[nn.Parameter], settings: TrainSettings) -> torch.optim.Muon | None:
+    """Steps of about AdamW's size (0.2 √(larger side), Liu et al. 2025), so that its rates hold here too."""
+    if not weights:
+        return None
+    optimizer = torch.optim.Muon(
+        weights,
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    for weight in weights:
+        optimizer.state[weight] = {"momentum_buffer": torch.zeros_like(weight)}
+    return optimizer
+
+
+def _inner_matrices(model: nn.Module) -> set[int]:
+    """The identities of all matrices between embedding and head."""
+    ends = [model.get_input_embeddings(), model.get_output_embeddings()]  # type: ignore[operator]
+    outer = {id(p) for part in ends if part is not None for p in part.parameters()}
+    return {id(p) for p in model.parameters() if p.ndim == 2 and id(p) not in outer}

@@ -34,8 +34,13 @@ class TrainSettings(BaseModel):
         default="cosine",
         description="How the learning rate falls, to a tenth of its peak, after the warm-up.",
     )
+    optimizer: Literal["adamw", "muon"] = Field(
+        default="adamw",
+        description="muon: orthogonalised steps (Jordan et al. 2024) for the matrices between embedding and "
+        "head, AdamW for the rest. For pretraining.",
+    )
     weight_decay: float = Field(
-        default=0.0, ge=0, description="AdamW's decay; matrices only, not norms or biases."
+        default=0.0, ge=0, description="The optimiser's decay; matrices only, not norms or biases."
     )
     betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW's two averaging rates.")
     grad_clip: float = Field(
