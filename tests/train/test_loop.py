@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import tiny_examples, tiny_model
 
 from candor.core.errors import CandorError
 from candor.model.batches import collate
@@ -20,6 +19,7 @@ from candor.train.loss import Objective
 from candor.train.plan import plan
 from candor.train.settings import TrainSettings
 from candor.train.state import clear_state
+from tiny_models import tiny_examples, tiny_model
 
 FAST = {
     "learning_rate": 1e-2,
@@ -318,45 +318,84 @@ def test_computing_activations_again_changes_nothing(kind: str):
 
 TOGETHER = """
 import json, sys
+from pathlib import Path
 import torch
 from tiny_models import tiny_examples, tiny_model
 from candor.train.loop import fit
 from candor.train.settings import TrainSettings
 
 torch.set_num_threads(1)
+settings, folder, last = sys.argv[1:]
 examples = tiny_examples(24)
 losses = []
+
+def note(metrics):
+    losses.append(metrics.loss)
+    if metrics.step == int(last):
+        raise SystemExit("killed here")
+
 result = fit(
-    tiny_model(), examples[4:], TrainSettings.model_validate_json(sys.argv[1]), pad_id=0,
-    on_step=lambda metrics: losses.append(metrics.loss), evaluate=examples[:4],
+    tiny_model(), examples[4:], TrainSettings.model_validate_json(settings), pad_id=0,
+    on_step=note, evaluate=examples[:4], folder=Path(folder),
 )
 if losses:  # the first process
     norm = sum(float(p.double().norm()) for p in result.model.parameters())
-    print("@@" + json.dumps([losses, result.validation, norm]))
+    print("@@" + json.dumps([losses, result.validation, norm, result.resumed_from]))
 """
 
 
-@pytest.mark.parametrize("micro", [24, 4096])  # 4096: an update is cut so that both have something to do
-def test_two_processes_have_the_losses_of_one(tmp_path: Path, micro: int):
-    script = tmp_path / "together.py"
-    script.write_text(TOGETHER)
-    settings = TrainSettings(**{**FAST, "batch_tokens": 96, "micro_batch_tokens": micro}).model_dump_json()
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    found = []
-    for how in ([], launch):
-        done = subprocess.run(
-            [sys.executable, *how, str(script), settings],
+class Together:
+    """The same training in one process or in two."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.script = folder / "together.py"
+        self.script.write_text(TOGETHER)
+
+    def run(self, settings: TrainSettings, processes: int, state: str, last: int = 0):
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        arguments = [settings.model_dump_json(), str(self.folder / state), str(last)]
+        return subprocess.run(
+            [sys.executable, *(launch if processes == 2 else []), str(self.script), *arguments],
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )
+
+    def result(self, *arguments):
+        done = self.run(*arguments)
         assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout.split("@@")[1]))
-    (losses, validation, norm), (losses_two, validation_two, norm_two) = found
+        losses, validation, norm, resumed_from = json.loads(done.stdout.split("@@")[1])
+        return losses, [value for _, value in validation], norm, resumed_from
+
+
+# At 4096 an update is one micro-batch, cut so that both processes have something to do; at 24 there are many,
+# and not always equally many for both.
+@pytest.mark.parametrize(("micro", "sharded"), [(24, False), (4096, False), (24, True)])
+def test_two_processes_have_the_losses_of_one(tmp_path: Path, micro: int, sharded: bool):
+    together = Together(tmp_path)
+    fast = {**FAST, "batch_tokens": 96, "micro_batch_tokens": micro, "sharded": sharded}
+    losses, validation, norm, _ = together.result(TrainSettings(**fast), 1, "one")
+    losses_two, validation_two, norm_two, _ = together.result(TrainSettings(**fast), 2, "two")
     assert len(losses) >= 8
     assert losses_two == pytest.approx(losses, rel=1e-5)
-    assert [value for _, value in validation_two] == pytest.approx(
-        [value for _, value in validation], rel=1e-5
-    )
+    assert validation_two == pytest.approx(validation, rel=1e-5)
     assert norm_two == pytest.approx(norm, rel=1e-6)
+
+
+def test_sharded_training_goes_on_where_it_was_killed(tmp_path: Path):
+    together = Together(tmp_path)
+    settings = TrainSettings(**FAST, sharded=True, checkpoint_seconds=0)
+    whole = together.result(settings, 2, "whole")
+    assert together.run(settings, 2, "part", 5).returncode != 0
+    losses, *rest, resumed_from = together.result(settings, 2, "part")
+    assert resumed_from == 4
+    assert (losses, *rest) == (whole[0][4:], *whole[1:3])
+
+
+def test_what_can_not_be_sharded_is_refused(tmp_path: Path):
+    for name, value in (("lora_rank", 2), ("optimizer", "muon")):
+        done = Together(tmp_path).run(TrainSettings(**FAST, sharded=True, **{name: value}), 2, "state")
+        assert done.returncode != 0
+        assert f"{name} = {value} don't go together" in done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import torch
@@ -49,6 +49,10 @@ class Batch:
     tokens: int  # tokens of the examples that went in, padding and sharing aside
     layout: Layout | None = None
     reference: Reference | None = None
+
+    def weightless(self) -> Batch:
+        """The same batch, of which nothing counts."""
+        return replace(self, weights=torch.zeros_like(self.weights))
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""

@@ -33,6 +33,8 @@ class Forward:
     Args:
         model: a causal language model, with or without PEFT adapters.
         sample: token ids of some ordinary text, to check the model's composition with.
+        apart: run decoder and head apart where that can be. FSDP wants its model called as a whole: then
+            logits are still made at the wanted places only, but for all of them at once.
 
     Attributes:
         model: the one given.
@@ -40,8 +42,9 @@ class Forward:
         packs: batches may be packed.
     """
 
-    def __init__(self, model: nn.Module, sample: Sequence[int]) -> None:
+    def __init__(self, model: nn.Module, sample: Sequence[int], *, apart: bool = True) -> None:
         self.model = model
+        self._apart = apart
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
         assert isinstance(inner, PreTrainedModel)
         self._inner = inner
@@ -65,18 +68,22 @@ class Forward:
             truth = self.model(input_ids=ids, use_cache=False).logits.float()
             if self._head is None or self._decoder is None or self._decoder is self.model:
                 return
-            hidden = self._decoder(input_ids=ids, use_cache=False).last_hidden_state
-            self.composed = _close(self._logits(hidden), truth)
-            if self.composed and half:
+            hidden = truth[0]
+            if self._apart:
+                hidden = self._decoder(input_ids=ids, use_cache=False).last_hidden_state
+                self.composed = _close(self._logits(hidden), truth)
+                hidden = hidden[0]
+            if (self.composed or not self._apart) and half:
                 # The second half twice after the first: a model that mixes tokens in other ways than by
                 # attention (a recurrent state, a convolution) can't have both right.
                 layout = Layout.of([ids.shape[1] - half] * 2, half).to(device)
                 row = torch.cat([ids, ids[:, half:]], dim=1)
-                whole = torch.cat([hidden[0], hidden[0, half:]])
-                for stack in (stack_of(self._inner), None):
+                whole = torch.cat([hidden, hidden[half:]])
+                places = torch.arange(len(whole), device=device)
+                for stack in (stack_of(self._inner), None) if self._apart else (None,):
                     self._stack = stack
                     with self._packing(layout):
-                        self.packs = _close(self._packed(row, layout)[0], whole)
+                        self.packs = _close(self._packed(row, layout, places), whole)
                     if self.packs:
                         break
         except (TypeError, ValueError, AttributeError, NotImplementedError, UnsupportedAttentionError):
@@ -94,7 +101,7 @@ class Forward:
         """A forward pass: what `logits` reads at the batch's places. Gradients flow within the block."""
         if batch.layout is not None:
             with self._packing(batch.layout):
-                yield self._packed(batch.input_ids, batch.layout)[0][batch.places]
+                yield self._packed(batch.input_ids, batch.layout, batch.places)
         elif self.composed:
             hidden = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
             yield hidden.flatten(0, 1)[batch.places]
@@ -105,10 +112,14 @@ class Forward:
     def _packing(self, layout: Layout) -> contextlib.AbstractContextManager[None]:
         return packing(self._inner, layout) if self._stack is None else contextlib.nullcontext()
 
-    def _packed(self, row: torch.Tensor, layout: Layout) -> torch.Tensor:
+    def _packed(self, row: torch.Tensor, layout: Layout, places: torch.Tensor) -> torch.Tensor:
+        """What `logits` reads at these places of a packed row [1, tokens]."""
         if self._stack is not None:
-            return self._stack(row[0], layout, recompute=self._inner.is_gradient_checkpointing)[None]
-        return self._decoder(input_ids=row, position_ids=layout.positions, use_cache=False).last_hidden_state
+            return self._stack(row[0], layout, recompute=self._inner.is_gradient_checkpointing)[places]
+        inputs = {"input_ids": row, "position_ids": layout.positions, "use_cache": False}
+        if self._apart:
+            return self._decoder(**inputs).last_hidden_state[0][places]
+        return self.model(**inputs, logits_to_keep=places).logits[0]
 
     @property
     def chunk(self) -> int:

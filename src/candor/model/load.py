@@ -200,9 +200,9 @@ def load_model(
 
 
 def default_device() -> str:
-    """`cuda` when there is one, `mps` on a Mac, else `cpu`."""
+    """A GPU when there is one (under torchrun each process has its own), `mps` on a Mac, else `cpu`."""
     if torch.cuda.is_available():
-        return "cuda"
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

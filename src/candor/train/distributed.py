@@ -48,10 +48,9 @@ class Group:
         dist.all_reduce(found)
         return float(found)
 
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self.size > 1:
-            dist.barrier()
+    def agrees(self, yes: bool) -> bool:
+        """What the first process says."""
+        return self.total(float(yes and self.rank == 0)) > 0
 
 
 def _add_up(bucket: list[torch.Tensor]) -> None:

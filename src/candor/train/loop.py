@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from peft import PeftModel
@@ -20,6 +20,7 @@ from candor.core.memory import kept_memory, trim_heap
 from candor.data.conversations import Example
 from candor.model.batches import Batch, collate, input_length, supervised_places
 from candor.model.first_use import compile_kernels
+from candor.model.packing import NAME as PACKED
 from candor.model.packing import packed_model
 from candor.train.adapters import add_adapters, left_alone
 from candor.train.distributed import Group, group_of
@@ -27,7 +28,10 @@ from candor.train.loss import Objective
 from candor.train.masters import Masters
 from candor.train.plan import plan
 from candor.train.settings import TrainSettings
+from candor.train.sharding import divide, divides, float32_copy, gather, training_device, whole
 from candor.train.state import load_state, read_notes, save_state
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -99,15 +103,17 @@ def fit(
     if model.device.type == "cpu":
         compile_kernels(dtype)
     model.to(dtype)  # type: ignore[arg-type]
+    group = group_of(training_device() if settings.sharded else model.device)
+    divided = divides(settings, group.size)
     # Dropout, where a model has any, is seeded by the step: there is no generator state to keep.
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng())
         stack.enter_context(kept_memory())
-        trained = _prepared(model, settings, stack)
-        group = group_of(next(model.parameters()).device)
-        run = _Run(trained, examples, evaluate, settings, pad_id, group)
+        base = float32_copy(model) if divided else model
+        trained = _prepared(base, settings, stack)
+        run = _Run(trained, examples, evaluate, settings, pad_id, group, divided)
         if run.packs:
-            stack.enter_context(packed_model(model))
+            stack.enter_context(packed_model(base))
         try:
             if folder is not None and notes is not None:
                 run.restore(folder, notes)
@@ -123,9 +129,12 @@ def fit(
                 if evaluate and (done or run.step % max(1, run.steps // 10) == 0):
                     run.validate()
                 due = time.monotonic() - saved_at >= settings.checkpoint_seconds
-                if folder is not None and due and not done and group.rank == 0:
+                if folder is not None and not done and group.agrees(due):
                     run.keep(folder, fingerprint)
                     saved_at = time.monotonic()
+            if divided:
+                gather(base, model)
+                trained = model
         finally:
             run.masters.close()
     trained.eval()
@@ -156,17 +165,24 @@ class _Run:
         settings: TrainSettings,
         pad_id: int,
         group: Group,
+        divided: bool,
     ) -> None:
-        self.masters = Masters(model, settings, group)
-        self._group = group
+        self._group, self._divided = group, divided
         self.step, self.loss = 0, math.nan
         self.validation: list[tuple[int, float]] = []
         self._model, self._examples, self._settings, self._pad_id = model, examples, settings, pad_id
         self._device = next(model.parameters()).device
-        self._objective = Objective(model, max((e.token_ids for e in examples), key=len))
+        sample = max((e.token_ids for e in examples), key=len)
+        self._objective = Objective(model, sample, apart=not divided)
         self.packs = self._objective.packs
         kept = [example for example in (*examples, *held_out) if example.keep]
         self._references = self._objective.references(kept, pad_id=pad_id)
+        if divided:
+            whole_model = cast(PreTrainedModel, model)
+            if self.packs:  # now: transformers does not switch the attention of a divided model
+                whole_model.set_attn_implementation(PACKED)
+            divide(whole_model, settings, group.size)
+        self.masters = Masters(model, settings, group)
         # Every process gets its share of an update, however small that is.
         cut = min(settings.micro_batch_tokens, -(-settings.batch_tokens // group.size))
         settings = settings.model_copy(update={"micro_batch_tokens": cut})
@@ -192,11 +208,12 @@ class _Run:
         batches = self._batches[self.step]
         members = [i for part in batches for i in part]
         weight = sum(self._examples[i].weight * self._supervised[i] for i in members)
-        mine = batches[self._group.rank :: self._group.size]
-        summed = sum(
-            self._objective.backward(self._prepare([self._examples[i] for i in part]), weight)
-            for part in mine
-        )
+        # FSDP takes the mean over processes where the sum is meant.
+        share = weight / self._group.size if self._divided else weight
+        summed = 0.0
+        for part, counts in self._mine(batches):
+            batch = self._prepare([self._examples[i] for i in part])
+            summed += self._objective.backward(batch if counts else batch.weightless(), share)
         self.loss = self._group.total(summed) / weight
         if not math.isfinite(self.loss):
             raise CandorError(
@@ -222,15 +239,31 @@ class _Run:
         """Measure the loss on the held-out examples."""
         trim_heap()  # batches of many sizes leave holes in the heap
         self._model.eval()
-        mine = self._held_out[self._group.rank :: self._group.size]
+        mine = [part if counts else part.weightless() for part, counts in self._mine(self._held_out)]
         weight = self._group.total(sum(float(part.weights.sum()) for part in mine))
         summed = self._group.total(sum(self._objective.loss(part) for part in mine))
         self.validation.append((self.step, summed / weight))
 
+    def _mine(self, parts: Sequence[Part]) -> list[tuple[Part, bool]]:
+        """This process's parts, and whether each counts.
+
+        Where the model is divided, all processes have to make equally many passes; who has no part left
+        runs along with one that does not count.
+        """
+        rank, size = self._group.rank, self._group.size
+        mine = [(part, True) for part in parts[rank::size]]
+        if self._divided and len(mine) * size < len(parts):
+            mine.append((parts[0], False))
+        return mine
+
     def keep(self, folder: Path, fingerprint: str) -> None:
-        """Save what is needed to go on from here."""
+        """Save what is needed to go on from here; the first process writes."""
         notes = {"fingerprint": fingerprint, "loss": self.loss, "validation": self.validation}
-        save_state(folder, self.step, self.masters.tensors(), notes)
+        if self._group.rank == 0:
+            save_state(folder, self.step, self.masters.tensors(), notes)
+        elif self._divided:
+            for _, tensor in self.masters.tensors():
+                whole(tensor)  # the first process asks for it, and all have to
 
     def restore(self, folder: Path, notes: dict[str, Any]) -> None:
         """Go on from a saved state."""

@@ -32,14 +32,15 @@ class Objective:
     Args:
         model: a causal language model, with or without PEFT adapters.
         sample: token ids of some ordinary text, to check the model's composition with.
+        apart: see `model.forward.Forward`.
 
     Attributes:
         forward: the model's passes.
         packs: batches may be packed.
     """
 
-    def __init__(self, model: nn.Module, sample: Sequence[int]) -> None:
-        self.forward = Forward(model, sample)
+    def __init__(self, model: nn.Module, sample: Sequence[int], *, apart: bool = True) -> None:
+        self.forward = Forward(model, sample, apart=apart)
         self.packs = self.forward.packs
 
     def backward(self, batch: Batch, total_weight: float) -> float:

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from candor.model.kernels import accumulate, flat
 from candor.train.distributed import Group
 from candor.train.settings import TrainSettings
+from candor.train.sharding import whole
 
 
 class Masters:
@@ -30,7 +32,7 @@ class Masters:
     Args:
         model: its parameters that require gradients are trained.
         settings: rates and decay.
-        group: processes whose gradients are added up.
+        group: processes whose gradients are added up; they have been where a model is divided among them.
     """
 
     def __init__(self, model: nn.Module, settings: TrainSettings, group: Group | None = None) -> None:
@@ -44,6 +46,7 @@ class Masters:
         self._apart = [(p, w) for p, w in zip(self._parameters, self.weights, strict=True) if p is not w]
         self._hooks = [p.register_post_accumulate_grad_hook(self._collector(w)) for p, w in self._apart]
         self._clip = settings.grad_clip
+        self._divided = any(isinstance(weight, DTensor) for weight in self.weights)
         inner = _inner_matrices(model) if settings.optimizer == "muon" else set()
         both: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
         for parameter, weight in zip(self._parameters, self.weights, strict=True):
@@ -87,22 +90,30 @@ class Masters:
             if weight.grad is None or weight in self._fresh:  # took no part (an expert that no token chose)
                 weight.grad = torch.zeros_like(weight)
         gradients = [weight.grad for weight in self.weights if weight.grad is not None]
-        self._group.add_up(gradients)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        clipped = (norm / self._clip).float() if self._clip > 0 and float(norm) > self._clip else None
-        if self._adamw is not None:
-            # The fused kernel divides by `grad_scale` as it reads: clipping costs no pass of its own.
-            self._adamw.grad_scale = clipped  # type: ignore[attr-defined]
-        if self._muon is not None and clipped is not None:
-            for weight in self._muon.param_groups[0]["params"]:
-                weight.grad.div_(clipped)
+        if not self._divided:  # else they have been added up on the way back
+            self._group.add_up(gradients)
+        norm = whole(torch.nn.utils.get_total_norm(gradients))
+        if self._clip > 0 and float(norm) > self._clip:
+            self._divide_gradients(norm / self._clip)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
             optimizer.step()
+        if self._adamw is not None:
+            self._adamw.grad_scale = None  # type: ignore[attr-defined]
         self.publish()
         self._start()
         return float(norm)
+
+    def _divide_gradients(self, by: torch.Tensor) -> None:
+        for optimizer in self._optimizers:
+            if optimizer is self._adamw and not self._divided:
+                # The fused kernel divides as it reads: clipping costs no pass of its own.
+                self._adamw.grad_scale = by.float()  # type: ignore[attr-defined]
+                continue
+            for group in optimizer.param_groups:
+                for weight in group["params"]:
+                    weight.grad.div_(float(by))
 
     @torch.no_grad()
     def publish(self) -> None:

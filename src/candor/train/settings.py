@@ -64,6 +64,11 @@ class TrainSettings(BaseModel):
         default=False,
         description="Keep only what enters each layer and compute the rest twice: less memory, slower.",
     )
+    sharded: bool = Field(
+        default=False,
+        description="Under torchrun: divide weights and optimiser state among the processes (FSDP2), for "
+        "models that one device can't hold.",
+    )
     seed: int = Field(
         default=0, ge=0, description="Fixes the order of the examples, adapters' start and dropout."
     )

@@ -20,6 +20,7 @@ from safetensors.torch import save
 
 from candor.core.errors import CandorError
 from candor.core.files import atomic_path, read_json, write_json
+from candor.train.sharding import assign, whole
 
 # Serialising copies the tensors, so files of this size bound the extra memory.
 SHARD_BYTES = 256 << 20
@@ -45,7 +46,7 @@ def save_state(
         shard: dict[str, torch.Tensor] = {}
         size = files = 0
         for name, tensor in tensors:
-            shard[name] = tensor.detach().cpu().contiguous()
+            shard[name] = whole(tensor.detach()).cpu().contiguous()
             size += tensor.nbytes
             if size >= SHARD_BYTES:
                 _write(temporary / f"{files:04d}.safetensors", shard)
@@ -80,14 +81,13 @@ def load_state(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> Non
     latest = _latest(folder)
     assert latest is not None
     wanted = dict(tensors)
-    with torch.no_grad():
-        for file in sorted(latest.glob("*.safetensors")):
-            with safe_open(file, framework="pt") as stored:
-                for name in stored.keys():  # noqa: SIM118 (not a dict)
-                    value = stored.get_tensor(name)
-                    if name not in wanted or wanted[name].shape != value.shape:
-                        raise _unfit(folder)
-                    wanted.pop(name).copy_(value)
+    for file in sorted(latest.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as stored:
+            for name in stored.keys():  # noqa: SIM118 (not a dict)
+                value = stored.get_tensor(name)
+                if name not in wanted or wanted[name].shape != value.shape:
+                    raise _unfit(folder)
+                assign(wanted.pop(name), value)
     if wanted:
         raise _unfit(folder)
 

@@ -32,15 +32,18 @@ SIZES = {
 }
 
 
-def tiny_model(kind: str = "llama", seed: int = 0, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def tiny_model(
+    kind: str = "llama", seed: int = 0, dtype: torch.dtype = torch.float32, **sizes: int
+) -> PreTrainedModel:
+    sizes = {**SIZES, **sizes}
     configs = {
-        "llama": lambda: LlamaConfig(**SIZES, tie_word_embeddings=True),
+        "llama": lambda: LlamaConfig(**sizes, tie_word_embeddings=True),
         # Biases, and key heads that are as many as query heads.
-        "qwen2": lambda: Qwen2Config(**{**SIZES, "num_key_value_heads": 4}, tie_word_embeddings=False),
-        "mistral": lambda: MistralConfig(**SIZES, sliding_window=8),
-        "qwen3": lambda: Qwen3Config(**SIZES, tie_word_embeddings=False),
+        "qwen2": lambda: Qwen2Config(**{**sizes, "num_key_value_heads": 4}, tie_word_embeddings=False),
+        "mistral": lambda: MistralConfig(**sizes, sliding_window=8),
+        "qwen3": lambda: Qwen3Config(**sizes, tie_word_embeddings=False),
         # A window of 8 is shorter than the examples; the soft cap is small enough to matter.
-        "gemma3": lambda: Gemma3TextConfig(**SIZES, sliding_window=8, final_logit_softcapping=0.5),
+        "gemma3": lambda: Gemma3TextConfig(**sizes, sliding_window=8, final_logit_softcapping=0.5),
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,0 +1,171 @@
+"""What Candor makes of a GPU: the share of its bfloat16 peak that pretraining reaches, and decoding's speed.
+
+    python benchmarks/gpu.py                                   # needs a CUDA device
+    python benchmarks/gpu.py --device cpu --depth 2 --width 128 --rows 4 --updates 4   # to try the script
+
+The peak is measured: the best of repeated products of two large square matrices. Pretraining is a Llama of
+123 million weights on packed sequences of 1,024 made-up tokens; its operations are counted as 6 per weight
+and token, and 6 · layers · width · length for causal attention (Chowdhery et al. 2022). Decoding is
+SmolLM2-135M, sampled, by the local engine, and by vLLM where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_TIME, _VOCABULARY = 1024, 49152
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--depth", type=int, default=12)
+    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument(
+        "--rows", type=int, default=64, help="sequences of an update, and completions at once"
+    )
+    parser.add_argument(
+        "--micro-rows", type=int, default=16, help="sequences that go through the model at once"
+    )
+    parser.add_argument("--updates", type=int, default=20, help="the first three are not timed")
+    parser.add_argument("--tokens", type=int, default=256, help="of a completion")
+    parser.add_argument("--out", type=Path, help="write all numbers here (JSON)")
+    options = parser.parse_args()
+    import torch
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("no CUDA device here; --device cpu with a small model tries the script itself")
+    found = {"device": _name(options.device), "torch": torch.__version__, "peak": peak(options.device)}
+    print(f"{found['device']}: {found['peak'] / 1e12:.1f} TFLOP/s in bfloat16 products")
+    found["pretraining"] = pretraining(options, found["peak"])
+    print(
+        "pretraining: {tokens_per_second:,.0f} tokens/s, {mfu:.1%} of the peak".format(**found["pretraining"])
+    )
+    for name, side in (("local", local), ("vllm", vllm)):
+        found[name] = side(options)
+        print(f"decoding by {name}: " + (f"{found[name]:,.0f} tokens/s" if found[name] else "not installed"))
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _name(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else device
+
+
+def _best(work: Callable[[], Any], device: str, times: int) -> float:
+    """The least seconds that the work takes."""
+    import torch
+
+    found = []
+    for _ in range(times + 1):
+        begun = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - begun)
+    return min(found[1:])
+
+
+def peak(device: str) -> float:
+    """Floating-point operations a second of a large bfloat16 product."""
+    import torch
+
+    size = 8192 if device == "cuda" else 1024
+    left, right = torch.randn(2, size, size, device=device).bfloat16()
+    return 2 * size**3 / _best(lambda: left @ right, device, 20)
+
+
+def pretraining(options: argparse.Namespace, most: float) -> dict[str, float]:
+    """Tokens a second in the steady state, and their share of the peak."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from candor.data.conversations import Example
+    from candor.train.loop import fit
+    from candor.train.settings import TrainSettings
+
+    torch.manual_seed(0)
+    heads = options.width // 64
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=_VOCABULARY,
+            hidden_size=options.width,
+            intermediate_size=-(-options.width * 8 // 3 // 64) * 64,
+            num_hidden_layers=options.depth,
+            num_attention_heads=heads,
+            num_key_value_heads=heads,
+            max_position_embeddings=_TIME,
+            tie_word_embeddings=True,
+        )
+    ).to(options.device)
+    draw = torch.Generator().manual_seed(0)
+    ids = torch.randint(_VOCABULARY, (options.updates * options.rows, _TIME + 1), generator=draw)
+    flags = (False,) + (True,) * _TIME
+    settings = TrainSettings(
+        learning_rate=6e-4,
+        epochs=1,
+        batch_tokens=options.rows * _TIME,
+        micro_batch_tokens=options.micro_rows * _TIME,
+    )
+    seconds: list[float] = []
+    fit(
+        model,
+        [Example(tuple(row), flags) for row in ids.tolist()],
+        settings,
+        pad_id=0,
+        on_step=lambda metrics: seconds.append(metrics.seconds),
+    )
+    rate = options.rows * _TIME / statistics.median(seconds[3:])
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    operations = 6 * weights + 6 * options.depth * options.width * _TIME
+    return {"weights": weights, "tokens_per_second": rate, "mfu": rate * operations / most}
+
+
+def _prompts(options: argparse.Namespace) -> list[str]:
+    return [f"This is text number {number}. It begins like this:" for number in range(options.rows)]
+
+
+def local(options: argparse.Namespace) -> float | None:
+    """Tokens a second by the local engine."""
+    from candor.engine.local import LocalEngine
+
+    return _decoded(LocalEngine.load("smollm2", device=options.device, max_rows=options.rows), options)
+
+
+def vllm(options: argparse.Namespace) -> float | None:
+    """Tokens a second by vLLM in this process; None where it is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("vllm") is None:
+        return None
+    from candor.engine.vllm import VllmEngine
+
+    return _decoded(VllmEngine.load("smollm2", max_rows=options.rows), options)
+
+
+def _decoded(engine: Any, options: argparse.Namespace) -> float:
+    from candor.engine.protocol import Sampling
+
+    sampling = Sampling(max_tokens=options.tokens, temperature=0.7, seed=1)
+    made: list[int] = []
+
+    def work() -> None:
+        results = engine.generate(_prompts(options), sampling)
+        made.append(sum(len(one.token_ids) for result in results for one in result.completions))
+
+    seconds = _best(work, options.device, 3)
+    return made[0] / seconds  # the same completions each time
+
+
+if __name__ == "__main__":
+    main()
