@@ -213,7 +213,7 @@ fit(tiny_model(), tiny_examples(), settings, pad_id=0, folder=Path(sys.argv[1]),
 def test_sigkill_and_the_same_call_again_give_bitwise_the_same_weights(tmp_path: Path):
     settings = TrainSettings(**{**FAST, "dtype": "bf16", "checkpoint_seconds": 0})
     command = [sys.executable, "-c", CHILD, str(tmp_path / "state"), settings.model_dump_json()]
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=here) as killed:
         assert killed.stdout is not None
         for line in killed.stdout:

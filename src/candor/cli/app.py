@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import candor
-from candor.cli import ask, knowledge, recipe, report
+from candor.cli import ask, compress, knowledge, recipe, report
 from candor.core.errors import CandorError, unwritable
 
 _INTERRUPTED = 130  # 128 + SIGINT
@@ -29,6 +29,8 @@ app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(recipe.app, name="recipe")
 app.command("report")(report.report)
 app.command("ask")(ask.ask)
+app.command("compress")(compress.compress)
+app.command("decompress")(compress.decompress)
 
 
 def _version(asked: bool) -> None:

@@ -37,6 +37,16 @@ class Block:
     kind: str  # of the rotation
 
 
+@dataclass(frozen=True)
+class Rotation:
+    """How positions turn queries and keys."""
+
+    kind: str  # "default", or how a context was extended
+    theta: float
+    frequencies: torch.Tensor  # [size / 2], radians a token
+    scale: float  # of cosines and sines
+
+
 class Family:
     """One model's blocks and what is common to them; make it with `family_of`.
 
@@ -82,6 +92,19 @@ class Family:
         turns = self._rotary(like[:1, None], positions[:, None], *arguments)
         cosine, sine = (part[:, 0].float().contiguous() for part in turns)
         return cosine, sine
+
+    def rotation(self, kind: str) -> Rotation:
+        """What `turns` is computed from."""
+        rotary = self._rotary
+        prefix = f"{kind}_" if self.gelu else ""
+        parameters = rotary.config.rope_parameters
+        parameters = parameters[kind] if self.gelu else parameters
+        return Rotation(
+            kind=str(parameters["rope_type"]),
+            theta=float(parameters["rope_theta"]),
+            frequencies=getattr(rotary, f"{prefix}inv_freq").float(),
+            scale=float(getattr(rotary, f"{prefix}attention_scaling")),
+        )
 
 
 def family_of(model: PreTrainedModel) -> Family | None:

@@ -139,11 +139,12 @@ def turn(line: Any, norm: Any, unit: Any, epsilon: Any, cosine: Any, sine: Any, 
         factor = np.float32(1.0) / np.sqrt(total / np.float32(size) + np.float32(epsilon))
         for i in range(size):
             out[i] *= factor * (load(norm, i) + np.float32(unit))
-    low, high = out[:half], out[half:]
+    # Slices, since an index with an offset is not made vector code.
+    low, high, cosine_high, sine_high = out[:half], out[half:], cosine[half:], sine[half:]
     for i in range(half):
         x, y = low[i], high[i]
         low[i] = x * cosine[i] - y * sine[i]
-        high[i] = y * cosine[half + i] + x * sine[half + i]
+        high[i] = y * cosine_high[i] + x * sine_high[i]
 
 
 @kernel
@@ -276,7 +277,7 @@ def gated_back(both: Any, width: int, gelu: bool, above: Any, back: Any) -> None
 
 @kernel
 def turn_rows(
-    mixed: Any,  # [rows · (heads + 2 groups) · size]: queries, keys, values
+    mixed: Any,  # [rows · (heads + 2 groups) · size]: queries, keys, values; changed in place
     query_norm: Any,  # [size] or empty
     key_norm: Any,
     unit: float,
@@ -285,7 +286,6 @@ def turn_rows(
     sine: Any,
     heads: int,
     groups: int,
-    out: Any,  # like mixed
 ) -> None:
     """Norm (where there is a norm) and rotate queries and keys by their positions; values stay."""
     size = cosine.shape[1]
@@ -296,19 +296,15 @@ def turn_rows(
         for head in range(heads + groups):
             at = begin + head * size
             norm = query_norm if head < heads else key_norm
-            turn(mixed[at : at + size], norm, unit, epsilon, cosine[index], sine[index], line)
-            to = out[at : at + size]
+            part = mixed[at : at + size]
+            turn(part, norm, unit, epsilon, cosine[index], sine[index], line)
             for i in range(size):
-                store(to, i, line[i])
-        at = begin + (heads + groups) * size
-        values, to = mixed[at : begin + wide], out[at : begin + wide]
-        for i in range(len(values)):
-            to[i] = values[i]
+                store(part, i, line[i])
 
 
 @kernel
 def turn_back(
-    mixed: Any,
+    mixed: Any,  # as it was before `turn_rows`; read only where there is a norm
     query_norm: Any,
     key_norm: Any,
     unit: float,
@@ -317,7 +313,7 @@ def turn_back(
     sine: Any,
     heads: int,
     groups: int,
-    above: Any,  # like mixed: the gradient at what `turn_rows` wrote, changed in place to that at `mixed`
+    above: Any,  # like mixed: the gradient behind `turn_rows`, changed in place to that before it
     learned: Any,  # [parts, 2, size] float32, 0 before: the gradients of both norms, in parts to be added up
 ) -> None:
     """The way back of `turn_rows`."""
@@ -326,14 +322,17 @@ def turn_back(
     for part in prange(parts):
         line, raw = np.empty(size, np.float32), np.empty(size, np.float32)
         for row in range(int64(part), len(cosine), parts):
-            cos, sin = cosine[row], sine[row]
+            cos, sin = cosine[row, :half], sine[row, :half]
+            cos_high, sin_high = cosine[row, half:], sine[row, half:]
+            lows, highs = line[:half], line[half:]
             for head in range(heads + groups):
                 at = row * wide + head * size
                 given = above[at : at + size]
+                given_low, given_high = given[:half], given[half:]
                 for i in range(half):
-                    low, high = load(given, i), load(given, half + i)
-                    line[i] = low * cos[i] + high * sin[half + i]
-                    line[half + i] = high * cos[half + i] - low * sin[i]
+                    low, high = load(given_low, i), load(given_high, i)
+                    lows[i] = low * cos[i] + high * sin_high[i]
+                    highs[i] = high * cos_high[i] - low * sin[i]
                 norm = query_norm if head < heads else key_norm
                 if len(norm):
                     mine = learned[part, 0 if head < heads else 1]

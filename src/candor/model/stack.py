@@ -188,7 +188,10 @@ def _product(
 
 
 class _Attention(torch.autograd.Function):
-    """Rotated and mixed: [tokens, (heads + 2 groups) · size] to [tokens, heads · size]."""
+    """Rotated and mixed: [tokens, (heads + 2 groups) · size] to [tokens, heads · size].
+
+    The memory of what comes in is used for the rotated: nothing else may need it.
+    """
 
     @staticmethod
     def forward(  # type: ignore[override]
@@ -203,8 +206,10 @@ class _Attention(torch.autograd.Function):
         turning: list[Any] = [*norms, family.unit, family.epsilon, *(part.numpy() for part in turns)]
         turning += [heads, groups]
         mixing: list[Any] = [layout.prefix, heads, groups, size, family.scale, window]
-        turned = torch.empty_like(mixed)
-        turn_rows(flat(mixed), *turning, flat(turned))
+        # In place where the way back does not ask for what was there before.
+        plain = query_norm is None and key_norm is None
+        turned = mixed if plain else mixed.clone()
+        turn_rows(flat(turned), *turning)
         out = mixed.new_empty(len(mixed), heads * size)
         spread = np.empty((len(mixed), heads), np.float32)
         attend_packed(flat(turned), *layout.short, *mixing, _parts(), flat(out), spread)
@@ -215,7 +220,7 @@ class _Attention(torch.autograd.Function):
             *(groups, family.scale, window or None),
             learns=learns,
         )
-        ctx.save_for_backward(mixed, turned, query_norm, key_norm)
+        ctx.save_for_backward(None if plain else mixed, turned, query_norm, key_norm)
         ctx.extra = (turning, mixing, layout.short[:3], spread, fused)
         return out
 
@@ -234,7 +239,7 @@ class _Attention(torch.autograd.Function):
         for part in fused:
             part.send_back(coming.view(len(back), -1, size), lines)
         learned = np.zeros((_parts(), 2, size), np.float32)
-        turn_back(flat(mixed), *turning, flat(back), learned)
+        turn_back(flat(turned if mixed is None else mixed), *turning, flat(back), learned)
         to_norms = [
             _summed(learned[:, side], norm) if norm is not None else None
             for side, norm in enumerate((query_norm, key_norm))

@@ -1,27 +1,27 @@
 """Small matrix products inside of kernels, in vector registers: numba has none of its own.
 
-A tile of the result, four rows by one or two vectors, is held in registers while a loop adds up outer
+A tile of the result, a few rows by one or two vectors, is held in registers while a loop adds up outer
 products: no sums across a vector, as scalar products need them. The compiler finds no such loop by itself, so
-the tile is written in LLVM's terms; vectors wider than the machine's are split by LLVM.
+the tile is written in LLVM's terms; vectors wider than the machine's are split by LLVM. Each number is a
+chain of fused multiply-adds over k in its order, whatever the machine and whatever else is computed.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from candor.model.kernels import inner
-
 _LANES = 16
-_ROWS = 4
+ROWS, COLUMNS = 4, 2 * _LANES
 
 
-def _tile(vectors: int) -> Any:
-    """An intrinsic that adds to a tile of four rows and `vectors` · 16 columns."""
+def _tile(tall: int, vectors: int) -> Any:
+    """An intrinsic that adds to a tile of so many rows and `vectors` · 16 columns."""
 
     def typed(
         _context: Any,
@@ -54,9 +54,9 @@ def _tile(vectors: int) -> Any:
                 zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), None)
                 return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
 
-            def multiply_add(one: Any, other: Any, total: Any) -> Any:
-                together = ("contract",)  # one rounding, where the machine can
-                return builder.fadd(total, builder.fmul(one, other, flags=together), flags=together)
+            fused = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{_LANES}f32"
+            )
 
             def number(value: int) -> Any:
                 return ir.Constant(k.type, value)
@@ -70,7 +70,7 @@ def _tile(vectors: int) -> Any:
                     )
                     for j in range(vectors)
                 ]
-                for i in range(_ROWS)
+                for i in range(tall)
             ]
             begin = builder.block
             sums = [[builder.load(pointer, align=4) for pointer in line] for line in at_c]
@@ -92,10 +92,10 @@ def _tile(vectors: int) -> Any:
             ]
             a_line = builder.add(a_at, builder.mul(step, a_column))
             after = []
-            for i in range(_ROWS):
+            for i in range(tall):
                 index = builder.add(a_line, builder.mul(number(i), a_row))
                 left = spread_out(builder.load(place(arrays["a"].data, index, single)))
-                after.append([multiply_add(left, right[j], running[i][j]) for j in range(vectors)])
+                after.append([builder.call(fused, [left, right[j], running[i][j]]) for j in range(vectors)])
             following = builder.add(step, number(1))
             step.add_incoming(following, body)
             for line, last in zip(running, after, strict=True):
@@ -103,13 +103,13 @@ def _tile(vectors: int) -> Any:
                     one.add_incoming(value, body)
             builder.cbranch(builder.icmp_signed("<", following, k), body, done)
             builder.position_at_end(done)
-            for i in range(_ROWS):
+            for i in range(tall):
                 for j in range(vectors):
                     total = builder.phi(vector)
                     total.add_incoming(sums[i][j], begin)
                     total.add_incoming(after[i][j], body)
                     sums[i][j] = total
-            for i in range(_ROWS):
+            for i in range(tall):
                 for j in range(vectors):
                     builder.store(sums[i][j], at_c[i][j], align=4)
             return context.get_dummy_value()
@@ -124,13 +124,19 @@ def _row_length(builder: Any, array: Any) -> Any:
     return cgutils.unpack_tuple(builder, array.shape)[1]
 
 
-_wide: Any = _tile(2)
-_narrow: Any = _tile(1)
+# The tile that is as wide as registers allow; COLUMNS are its columns.
+add_tile: Any = _tile(ROWS, 2)
+_narrow: Any = _tile(ROWS, 1)
+# Twice as many rows, where there are registers for them: more sums at once, and fewer loads for each.
+_TALL = 2 * ROWS if llvm.get_host_cpu_features().get("avx512f") else ROWS
+_tall: Any = _tile(_TALL, 2)
+_tall_narrow: Any = _tile(_TALL, 1)
 
 
-@inner
+# Without fast mathematics: canonical kernels need the products as they are written.
+@njit(cache=True, error_model="numpy")
 def add_product(
-    a: Any, a_row: int, a_column: int, b: Any, first: int, c: Any, rows: int, columns: int, k: int
+    a: Any, a_row: int, a_column: int, b: Any, first: Any, c: Any, rows: int, columns: int, k: int
 ) -> None:
     """c[:rows, :columns] += a · b[:k, first : first + columns], all float32 and contiguous.
 
@@ -146,9 +152,16 @@ def add_product(
         k: rows of `b`.
     """
     width = c.shape[1]
-    for i in range(0, rows, 4):
-        for j in range(0, columns - 16, 32):
-            _wide(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)
-        if columns % 32:
-            j = columns - 16
+    whole = rows // _TALL * _TALL
+    for i in range(0, whole, _TALL):
+        for j in range(0, columns - _LANES, COLUMNS):
+            _tall(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)
+        if columns % COLUMNS:
+            j = columns - _LANES
+            _tall_narrow(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)
+    for i in range(whole, rows, ROWS):
+        for j in range(0, columns - _LANES, COLUMNS):
+            add_tile(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)
+        if columns % COLUMNS:
+            j = columns - _LANES
             _narrow(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)

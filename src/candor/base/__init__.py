@@ -1,0 +1,1 @@
+"""Base models: pretraining as lossy compression, and lossless compression with what was learned."""
