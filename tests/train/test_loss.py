@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import tiny_examples, tiny_model
 
 from candor.data.conversations import Example
 from candor.model.batches import collate, input_length, supervised_places
 from candor.train.loss import Objective
+from tiny_models import tiny_examples, tiny_model
 
 
 def huggingface_loss(model, examples):

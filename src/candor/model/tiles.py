@@ -124,8 +124,7 @@ def _row_length(builder: Any, array: Any) -> Any:
     return cgutils.unpack_tuple(builder, array.shape)[1]
 
 
-# The tile that is as wide as registers allow; COLUMNS are its columns.
-add_tile: Any = _tile(ROWS, 2)
+_usual: Any = _tile(ROWS, 2)
 _narrow: Any = _tile(ROWS, 1)
 # Twice as many rows, where there are registers for them: more sums at once, and fewer loads for each.
 _TALL = 2 * ROWS if llvm.get_host_cpu_features().get("avx512f") else ROWS
@@ -161,7 +160,7 @@ def add_product(
             _tall_narrow(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)
     for i in range(whole, rows, ROWS):
         for j in range(0, columns - _LANES, COLUMNS):
-            add_tile(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)
+            _usual(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)
         if columns % COLUMNS:
             j = columns - _LANES
             _narrow(a, i * a_row, a_row, a_column, b, first + j, c, i * width + j, k)
