@@ -500,6 +500,42 @@ def test_interrupt_says_that_the_same_command_continues() -> None:
     assert found.stderr == "\nstopped; the same command continues from here\n"
 
 
+def test_a_file_is_compressed_and_comes_back(candor: Callable[..., Result], base_model: Path) -> None:
+    text = "the same words again and again, the same words.\n" * 40
+    Path("a.txt").write_text(text, encoding="utf-8")
+    assert candor("compress", "a.txt", "--model", base_model).code == 0
+    Path("a.txt").rename("before.txt")
+    done = candor("decompress", "a.txt.cz", "--model", base_model, "--json")
+    assert done.code == 0
+    assert json.loads(done.out.splitlines()[-1])["bytes"] == len(text)
+    assert Path("a.txt").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("compress", "none.txt"), "none.txt: can't be read (No such file or directory)"),
+        (("compress", "a.txt", "-o", "there"), "there: the file is there already"),
+        (("compress", "a.txt", "--model", "nowhere"), "nowhere"),
+        (("decompress", "a.txt"), "a.txt: the name does not end in .cz"),
+        (("decompress", "a.txt", "-o", "b.txt"), "not a file that `candor compress` made"),
+        (("decompress", "bad.cz"), "this compressed file is damaged"),
+    ],
+)
+def test_what_can_not_be_compressed_is_told(
+    candor: Callable[..., Result], words: tuple[str, ...], told: str
+) -> None:
+    Path("a.txt").write_text("text", encoding="utf-8")
+    Path("there").write_text("kept", encoding="utf-8")
+    Path("bad.cz").write_bytes(b"CANDOR-CZ\x01\0\0\0\0\0\0\0\x01x")
+    before = sorted(Path().iterdir())
+    result = candor(*words)
+    assert result.code == 2
+    assert told in result.err
+    assert sorted(Path().iterdir()) == before
+    assert Path("there").read_text(encoding="utf-8") == "kept"
+
+
 def test_json_mode_prints_nothing_but_json_lines(
     candor: Callable[..., Result], chat_model: Path, questions: Path
 ) -> None:

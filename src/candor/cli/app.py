@@ -16,6 +16,7 @@ from candor.cli import ask, compress, knowledge, recipe, report
 from candor.core.errors import CandorError, unwritable
 
 _INTERRUPTED = 130  # 128 + SIGINT
+_BEGIN_AGAIN = (["compress"], ["decompress"])  # verbs that keep nothing of what they have done
 
 app = typer.Typer(
     name="candor",
@@ -57,7 +58,8 @@ def main() -> None:
         _fail(error)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # typer has turned Ctrl-C into this
-            print("\nstopped; the same command continues from here", file=sys.stderr)
+            again = "begins again" if sys.argv[1:2] in _BEGIN_AGAIN else "continues from here"
+            print(f"\nstopped; the same command {again}", file=sys.stderr)
         raise
     except Exception as error:
         if known := unwritable(error):  # a full disk shows wherever something is written
