@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pretraining import llama
+
 _TIME, _VOCABULARY = 1024, 49152
 
 
@@ -88,26 +90,13 @@ def peak(device: str) -> float:
 def pretraining(options: argparse.Namespace, most: float) -> dict[str, float]:
     """Tokens a second in the steady state, and their share of the peak."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     from candor.data.conversations import Example
     from candor.train.loop import fit
     from candor.train.settings import TrainSettings
 
-    torch.manual_seed(0)
-    heads = options.width // 64
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=_VOCABULARY,
-            hidden_size=options.width,
-            intermediate_size=-(-options.width * 8 // 3 // 64) * 64,
-            num_hidden_layers=options.depth,
-            num_attention_heads=heads,
-            num_key_value_heads=heads,
-            max_position_embeddings=_TIME,
-            tie_word_embeddings=True,
-        )
-    ).to(options.device)
+    job = {"depth": options.depth, "width": options.width, "vocabulary": _VOCABULARY, "time": _TIME}
+    model = llama(job).to(options.device)
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(_VOCABULARY, (options.updates * options.rows, _TIME + 1), generator=draw)
     flags = (False,) + (True,) * _TIME

@@ -54,7 +54,7 @@ def llama(job: dict[str, Any]) -> Any:
             num_hidden_layers=job["depth"],
             num_attention_heads=heads,
             num_key_value_heads=heads,
-            max_position_embeddings=_TIME,
+            max_position_embeddings=job.get("time", _TIME),
             tie_word_embeddings=True,
         )
     )

@@ -61,20 +61,16 @@ class Canonical:
         self._head = _Product((family.head.weight,), () if family.head.bias is None else (family.head.bias,))
         self._rotations = {kind: _Rotation(family, kind) for kind in family.kinds}
         self._turns: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._slots = self._capacity = 0
         self._kept: list[tuple[np.ndarray, np.ndarray]] = []
 
     def room(self, slots: int, tokens: int) -> None:
         """Forget all, and make room for so many texts of at most so many tokens each."""
-        family = self._family
-        # Tiles read on behind the last token.
-        self._slots, self._capacity = slots, (tokens + 2 * COLUMNS - 1) // COLUMNS * COLUMNS
-        padded = -(-family.size // COLUMNS) * COLUMNS
-        places = slots * family.groups
+        capacity = _up(tokens + COLUMNS, COLUMNS)  # tiles read on behind the last token
+        places = slots * self._family.groups
         self._kept = [
             (
-                np.zeros((places * family.size, self._capacity), np.float32),
-                np.zeros((places * self._capacity, padded), np.float32),
+                np.zeros((places * self._family.size, capacity), np.float32),
+                np.zeros((places * capacity, self._padded), np.float32),
             )
             for _ in self._layers
         ]
@@ -83,8 +79,12 @@ class Canonical:
     @property
     def token_bytes(self) -> int:
         """Memory that a token of room takes."""
-        padded = -(-self._family.size // COLUMNS) * COLUMNS
-        return len(self._layers) * self._family.groups * (self._family.size + padded) * 4
+        return len(self._layers) * self._family.groups * (self._family.size + self._padded) * 4
+
+    @property
+    def _padded(self) -> int:
+        """A head's size as values are kept."""
+        return _up(self._family.size, COLUMNS)
 
     @torch.inference_mode()
     def read(self, tokens: np.ndarray, slots: np.ndarray, positions: np.ndarray) -> Expected:
@@ -97,12 +97,14 @@ class Canonical:
         """
         family, rows = self._family, len(tokens)
         unit, epsilon = family.unit, family.epsilon
-        stream = _rows(self._embed(torch.from_numpy(tokens)).numpy(), rows)
+        embedded = self._embed(torch.from_numpy(tokens)).numpy()
+        stream = _rows(rows, embedded.shape[1])
+        stream[:rows] = embedded
         normed, nothing = np.zeros_like(stream), np.empty((0, stream.shape[1]), np.float32)
         mixed = np.empty((rows, (family.heads + 2 * family.groups) * family.size), np.float32)
-        attended = _rows(None, rows, family.heads * family.size)
+        attended = _rows(rows, family.heads * family.size)
         both = np.empty((rows, 2 * self._layers[0].width), np.float32)
-        gated = _rows(None, rows, self._layers[0].width)
+        gated = _rows(rows, self._layers[0].width)
         update = nothing
         for layer, (keys, values) in zip(self._layers, self._kept, strict=True):
             add_norm(stream, update, layer.attention_norm, unit, epsilon, normed)
@@ -172,8 +174,9 @@ class Canonical:
                 for parameter in part if isinstance(part, tuple) else (part,):
                     if isinstance(parameter, torch.Tensor):
                         digest.update(flat(parameter).data)
-        for parameter in (family.norm, family.head.weight):
-            digest.update(flat(parameter).data)
+        for parameter in (family.norm, family.head.weight, family.head.bias):
+            if parameter is not None:
+                digest.update(flat(parameter).data)
         digest.update(tokenizer.backend_tokenizer.to_str().encode())  # type: ignore[attr-defined]
         return digest.digest()
 
@@ -213,14 +216,13 @@ class _Layer:
         self.window, self.kind = block.window, block.kind
 
 
-def _rows(values: np.ndarray | None, rows: int, width: int = 0) -> np.ndarray:
-    """The values, or zeros, with rows up to the next multiple of a tile's."""
-    if values is not None:
-        width = values.shape[1]
-    out = np.zeros((-(-rows // ROWS) * ROWS, width), np.float32)
-    if values is not None:
-        out[:rows] = values
-    return out
+def _up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
+
+
+def _rows(rows: int, width: int) -> np.ndarray:
+    """Zeros, with rows up to the next multiple of a tile's."""
+    return np.zeros((_up(rows, ROWS), width), np.float32)
 
 
 class _Rotation:

@@ -56,7 +56,7 @@ def product(x: Any, panels: Any, bias: Any, out: Any) -> None:
 
     Args:
         x: [rows rounded up to 4, k].
-        panels: [panels · k, 32], the weights of 32 outputs after those of the 32 before (`panels_of`).
+        panels: [panels · k, 32], the weights of 32 outputs after those of the 32 before.
         bias: [outputs] or empty.
         out: [rows, outputs], written.
     """

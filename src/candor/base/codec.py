@@ -27,6 +27,7 @@ from candor.base.canonical import Canonical
 from candor.base.canonical_kernels import below, locate
 from candor.base.coder import Decoder, Encoder
 from candor.core.errors import CandorError
+from candor.model.load import load_model, load_tokenizer
 
 MAGIC, FORMAT = b"CANDOR-CZ", 1
 # Text is tokenised in pieces of about so many bytes, cut at line ends.
@@ -64,6 +65,11 @@ class Codec:
         self._fingerprint = model.fingerprint(tokenizer)
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         self._start = int(start or 0)  # type: ignore[arg-type]  # a document's beginning, as the model knows it
+
+    @classmethod
+    def load(cls, spec: str) -> Codec:
+        """A codec with a model by name (see `candor.model.load.resolve`)."""
+        return cls(Canonical(load_model(spec, dtype="float32", device="cpu")), load_tokenizer(spec))
 
     def compress(
         self, data: bytes, *, chunk_tokens: int = CHUNK_TOKENS, on_progress: Progress | None = None

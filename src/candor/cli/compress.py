@@ -102,15 +102,12 @@ def _contents(file: Path) -> bytes:
 
 
 def _ready(model: str, as_json: bool) -> tuple[Reporter, Codec]:
-    from candor.base.canonical import Canonical  # noqa: PLC0415
     from candor.base.codec import Codec  # noqa: PLC0415
     from candor.core.progress import Reporter  # noqa: PLC0415
-    from candor.model.load import load_model, load_tokenizer  # noqa: PLC0415
 
     reporter = Reporter("json" if as_json else "auto")
     reporter.say(f"loading {model}")
-    loaded = load_model(model, dtype="float32", device="cpu")
-    return reporter, Codec(Canonical(loaded), load_tokenizer(model))
+    return reporter, Codec.load(model)
 
 
 def _write(path: Path, data: bytes) -> None:
