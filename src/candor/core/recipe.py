@@ -200,9 +200,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{name}", value
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_none(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-        if value is not None
-    }
+def _without_none(values: Any) -> Any:
+    """TOML has no word for nothing: keys without a value are left out, in tables and in lists of tables."""
+    if isinstance(values, dict):
+        return {name: _without_none(value) for name, value in values.items() if value is not None}
+    return [_without_none(value) for value in values] if isinstance(values, list) else values
