@@ -138,7 +138,7 @@ class BaseRun:
             "tokens": {s: read_index(self.run.path("tokens"), s).model_dump() for s in splits},
             "tokenizer": read_json(self.run.path("tokenizer.json")),
             "pretrain": read_json(self.run.path("pretrain.json")),
-            "commands": {"run": f"candor pretrain {self.run.path('recipe.toml')} --out RUN"},
+            "commands": {"run": "candor pretrain recipe.toml --out NEW"},
         }
         engine = LocalEngine.load(str(self.run.path("checkpoint")))
         metrics["samples"] = continuations(engine, settings.prompts, settings.sample_tokens, self.recipe.seed)

@@ -183,7 +183,7 @@ class EvaluateSettings(Settings):
         default=(), description="Other models to measure on the same text, such as smollm2."
     )
     prompts: tuple[str, ...] = Field(
-        default=("A: Hi! How was your day?\nB:", "The capital of France is", "Once"),
+        default=("A: Hi! How was your day?\nB:", "The capital of France is", "The history of the"),
         description="Beginnings that the model continues as it learns.",
     )
     sample_tokens: int = Field(default=48, ge=1, description="Tokens of each continuation.")

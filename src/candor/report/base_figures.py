@@ -92,7 +92,13 @@ def facts(evidence: Evidence) -> Figure | None:
     if not rows:
         return None
     plot = rows_figure("facts", "Facts answered, by how many documents state them", rows)
-    return Figure(plot, "Asked as the corpus asks; right if the likeliest answer is an accepted one.")
+    return Figure(
+        plot,
+        (
+            "Asked as the corpus asks; right if the likeliest answer is an accepted one. “never” is what guessing "
+            "gets: no document states those facts."
+        ),
+    )
 
 
 def choices(evidence: Evidence) -> Figure | None:

@@ -46,7 +46,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
             "sources": _sources_table(evidence),
             "removed": _removed_table(evidence),
             "tokenizers": _tokenizer_table(evidence),
-            "training": facts_table("The model and its training", evidence.table("pretrain")),
+            "training": facts_table("The model and its training", _training(evidence)),
             "machine": facts_table("Machine", machine if isinstance(machine, dict) else {}),
             "versions": versions_table(manifest),
         },
@@ -195,6 +195,18 @@ def _tokenizer_table(evidence: Evidence) -> Table | None:
         )
     caption = "Bytes of held-out text for each token"
     return Table(caption, ["Tokenizer", "Tokens", "Bytes per token"], rows) if rows else None
+
+
+def _training(evidence: Evidence) -> dict[str, Any]:
+    """The model and its training, with numbers as people read them."""
+    found = evidence.table("pretrain")
+    forms = {
+        "tokens_per_second": wording.count,
+        "mfu": wording.percent,
+        "seconds": wording.duration,
+        "learning_rate": lambda value: "" if value is None else f"{value:.2g}",
+    }
+    return {name: forms[name](number_of(value)) if name in forms else value for name, value in found.items()}
 
 
 def _learned(evidence: Evidence) -> list[dict[str, Any]]:
