@@ -92,13 +92,11 @@ def facts(evidence: Evidence) -> Figure | None:
     if not rows:
         return None
     plot = rows_figure("facts", "Facts answered, by how many documents state them", rows)
-    return Figure(
-        plot,
-        (
-            "Asked as the corpus asks; right if the likeliest answer is an accepted one. “never” is what guessing "
-            "gets: no document states those facts."
-        ),
+    caption = (
+        "Asked as the corpus asks; right if the likeliest answer is an accepted one. No document states those "
+        "of “never”: that is what guessing gets."
     )
+    return Figure(plot, caption)
 
 
 def choices(evidence: Evidence) -> Figure | None:
