@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from candor.core.errors import CandorError
 from candor.data.conversations import plain_template, render
@@ -25,12 +25,16 @@ def set_template(tokenizer: PreTrainedTokenizerBase, template: str | None) -> No
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
     """Token ids of a prompt: raw text with the model's own special tokens, messages through its template.
 
+    Token ids stay what they are.
+
     Raises:
         CandorError: messages for a model that has no chat template, messages that the template refuses, or
             a prompt with no tokens.
     """
     if isinstance(prompt, str):
         ids = cast("list[int]", tokenizer(prompt)["input_ids"])
+    elif is_ids(prompt):
+        ids = list(prompt)
     else:
         if not tokenizer.chat_template:
             raise no_template(getattr(tokenizer, "name_or_path", "this model"))
@@ -39,6 +43,11 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[in
     if not ids:
         raise CandorError("an empty prompt: there is nothing to continue", fix="give at least one token")
     return ids
+
+
+def is_ids(prompt: Prompt) -> TypeGuard[Sequence[int]]:
+    """Whether a prompt is token ids; a sequence of nothing counts as that."""
+    return not isinstance(prompt, str) and all(isinstance(part, int) for part in prompt)
 
 
 def encode_pairs(
