@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from candor.core.errors import InputError
 from candor.core.files import read_json, write_json
 from candor.engine.text import TokenText
 from candor.model.probe import Floats, LinearProbe, sigmoid
@@ -74,11 +75,18 @@ class Gate:
         """What `save` wrote.
 
         Raises:
-            CandorError: the checkpoint has no probe.
+            CandorError: the checkpoint has no probe, or its files are damaged.
         """
         probe = LinearProbe.load(folder)
         fields: dict[str, Any] = read_json(folder / FILE)
-        return cls(probe, **{name: fields[name] for name in _FIELDS}), dict(fields["asking"])
+        try:
+            return cls(probe, **{name: fields[name] for name in _FIELDS}), dict(fields["asking"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"not what a gate's file has in it ({type(error).__name__}: {error})",
+                path=folder / FILE,
+                fix="copy the checkpoint again, or evaluate the run again (candor knowledge evaluate --redo)",
+            ) from error
 
 
 def against_refusal(probabilities: Floats) -> Floats:

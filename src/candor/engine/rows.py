@@ -12,13 +12,15 @@ import torch
 
 from candor.engine.protocol import Sampling
 from candor.engine.sampling import RowSettings, Shifts, draw, row_key
-from candor.engine.text import GrowingText, TokenText
+from candor.engine.text import GrowingText, TextStream, TokenText
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 # The likeliest tokens at a place, and their log-probabilities.
 Alternatives = tuple[tuple[int, ...], tuple[float, ...]]
+
+_BEFORE = 6  # tokens of a prompt that tell how the text behind it is written
 
 
 @dataclass(eq=False)
@@ -77,6 +79,7 @@ class Request:
         index: the prompt's place in its call, on which random numbers depend.
         hidden_layers: layers whose state at the prompt's last token to keep.
         watched: keep each row's text as it grows (`Row.growing`).
+        continues: that text goes on the prompt's, so that the space between the two is its own.
         on_read: called once, when the prompt has been read and before anything is drawn, with the request
             and the logits [V] of the first token; it may change rows' `sampling` or set `cancelled`.
 
@@ -91,6 +94,7 @@ class Request:
     index: int = 0
     hidden_layers: Sequence[int] = ()
     watched: bool = False
+    continues: bool = False
     on_read: Callable[[Request, torch.Tensor], None] | None = None
     rows: list[Row] = field(default_factory=list)
     hidden: np.ndarray | None = None
@@ -114,8 +118,12 @@ class Request:
                 row = Row(self, place, setting, row_key(setting.seed, self.index, place))
                 row.shift.update(setting.logit_bias)
                 if self.watched or setting.stop:
-                    row.growing = GrowingText(text.stream(), setting.stop)
+                    row.growing = GrowingText(self.stream(text), setting.stop)
                 self.rows.append(row)
+
+    def stream(self, text: TokenText) -> TextStream:
+        """A completion's tokens as they become text."""
+        return text.stream(before=self.ids[-_BEFORE:] if self.continues else ())
 
     def forbid_first(self, token: int) -> None:
         """Don't let any of its completions begin with this token."""

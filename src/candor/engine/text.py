@@ -86,9 +86,15 @@ class TokenText:
         """The text of a row of tokens."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=skip_special))
 
-    def stream(self, *, skip_special: bool = True) -> TextStream:
-        """The same, a token at a time."""
-        return _ByteStream(self, skip_special) if self.exact else _WindowStream(self, skip_special)
+    def stream(self, *, skip_special: bool = True, before: Sequence[int] = ()) -> TextStream:
+        """The same, a token at a time.
+
+        Args:
+            skip_special: leave control tokens out.
+            before: tokens whose text this one goes on; many vocabularies write a space at the start of a
+                word, but not at the start of a text.
+        """
+        return _ByteStream(self, skip_special) if self.exact else _WindowStream(self, skip_special, before)
 
 
 class TextStream(Protocol):
@@ -123,11 +129,11 @@ class _WindowStream:
     The two ends of the window move only where text ends with a whole character.
     """
 
-    def __init__(self, table: TokenText, skip_special: bool) -> None:
+    def __init__(self, table: TokenText, skip_special: bool, before: Sequence[int]) -> None:
         self._table, self._skips = table, skip_special
-        self._window: list[int] = []
-        self._read = 0  # tokens of the window whose text has been given out
-        self._given = ""  # their text
+        self._window = list(before)
+        self._read = len(before)  # tokens of the window whose text has been given out
+        self._given = table.decode(before, skip_special=skip_special)  # their text
 
     def push(self, token: int) -> str:
         self._window.append(token)
