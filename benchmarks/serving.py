@@ -124,7 +124,16 @@ def _port() -> int:
 def _vllm(python: Path, model: str, folder: Path, threads: str) -> Server:
     port = _port()
     command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--port", str(port)]
-    command += ["--host", "127.0.0.1", "--dtype", "bfloat16", "--max-model-len", "1024", "--max-num-seqs", "64"]
+    command += [
+        "--host",
+        "127.0.0.1",
+        "--dtype",
+        "bfloat16",
+        "--max-model-len",
+        "1024",
+        "--max-num-seqs",
+        "64",
+    ]
     name = f"vllm-{'2-threads' if '-' in threads else '1-thread'}"
     return Server(
         name, command, port, folder,
@@ -164,7 +173,8 @@ def _measure(servers: list[Server], runs: int) -> dict[str, Any]:
             for server in servers:
                 report[server.name][clients].append(asyncio.run(server.serve(texts, clients)))
         rates = {
-            server.name: [run["tokens_per_second"] for run in report[server.name][clients]] for server in servers
+            server.name: [run["tokens_per_second"] for run in report[server.name][clients]]
+            for server in servers
         }
         ours = statistics.median(rates["candor"])
         for server in servers:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tiny_models import tiny_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from candor.engine.local import LocalEngine
+from tiny_models import tiny_model
 
 TEMPLATE = (
     "{% if tools %}<|turn|>tools {{ tools | tojson }}\n{% endif %}"
@@ -14,11 +14,20 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|turn|>assistant {% endif %}"
 )
 SPECIAL = ["<|pad|>", "<|start|>", "<|end|>", "<|turn|>"]
-_MERGES = [("h", "e"), ("l", "l"), ("he", "ll"), ("hell", "o"), ("Ġ", "w"), ("Ã", "©"), ("ð", "Ł"), ("ðŁ", "ĺ")]
+_MERGES = [
+    ("h", "e"),
+    ("l", "l"),
+    ("he", "ll"),
+    ("hell", "o"),
+    ("Ġ", "w"),
+    ("Ã", "©"),
+    ("ð", "Ł"),
+    ("ðŁ", "ĺ"),
+]
 
 
 def byte_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
-    """Tokens 0 to 3 are special, then come all bytes, then some pairs: é as one, 😀's first three bytes as one."""
+    """Tokens 0 to 3 are special, then come all bytes, then some pairs: é is one, most of 😀 is one."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     names = [*SPECIAL, *alphabet, *("".join(pair) for pair in _MERGES)]
     core = Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, _MERGES))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tiny_models import SIZES, tiny_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from candor.engine.local import LocalEngine
+from tiny_models import SIZES, tiny_model
 
 
 def word_engine() -> LocalEngine:

@@ -101,9 +101,7 @@ def test_first_come_first_served() -> None:
     waiting = [Request(ids_of(words(5, seed)), [Sampling(max_tokens=3)], index=seed) for seed in range(7)]
     flow.submit(*waiting)
     while flow.busy:
-        for row in flow.step():
-            if len(row.tokens) == 1:
-                order.append(row.request.index)
+        order += [row.request.index for row in flow.step() if len(row.tokens) == 1]
         assert flow.rows <= 2
     assert order == list(range(7))
 

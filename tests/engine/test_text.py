@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from byte_models import byte_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_engine import tiny_tokenizer
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
+from byte_models import byte_tokenizer
 from candor.engine.text import GrowingText, TokenText
 
 BYTES = TokenText(byte_tokenizer())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from byte_models import byte_engine
 from live import Live
 
+from byte_models import byte_engine
 from candor.engine.local import LocalEngine
 
 

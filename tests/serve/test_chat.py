@@ -1,4 +1,4 @@
-"""Messages go through the model's template; a base model says so; a gate's confidence comes along and acts."""
+"""Messages go through the template; a base model says so; a gate's confidence comes along and acts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from byte_models import byte_engine
 from live import Live, choices_of
 
+from byte_models import byte_engine
 from candor.engine.gate import ABSTENTION, Gate
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Sampling
@@ -55,7 +55,9 @@ def test_logprobs_carry_bytes_and_alternatives(server: Live, engine: LocalEngine
     assert text.decode("utf-8", "replace") == found["choices"][0]["message"]["content"]
 
 
-@pytest.mark.parametrize("options", [{}, {"n": 2, "logprobs": True, "top_logprobs": 2}, {"stop": "e"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"n": 2, "logprobs": True, "top_logprobs": 2}, {"stop": "e"}], ids=str
+)
 def test_a_stream_adds_up_to_the_reply(server: Live, options: dict[str, Any]) -> None:
     body = {"messages": MESSAGES, "seed": 5, "max_tokens": 16, **options}
     whole = server.post(PATH, **body)
@@ -75,7 +77,10 @@ def test_a_stream_adds_up_to_the_reply(server: Live, options: dict[str, Any]) ->
 def test_tools_parts_and_roles_reach_the_template(server: Live, engine: LocalEngine) -> None:
     tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
     turns: list[dict[str, Any]] = [
-        {"role": "developer", "content": [{"type": "text", "text": "be "}, {"type": "text", "text": "brief"}]},
+        {
+            "role": "developer",
+            "content": [{"type": "text", "text": "be "}, {"type": "text", "text": "brief"}],
+        },
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]},
         {"role": "tool", "content": "4", "tool_call_id": "1"},
     ]

@@ -33,7 +33,12 @@ def test_openai_completes(client: openai.OpenAI, engine: LocalEngine) -> None:
 def test_openai_streams_completions(client: openai.OpenAI) -> None:
     whole = client.completions.create(model="tiny", prompt="hello", max_tokens=20, seed=1)
     stream = client.completions.create(
-        model="tiny", prompt="hello", max_tokens=20, seed=1, stream=True, stream_options={"include_usage": True}
+        model="tiny",
+        prompt="hello",
+        max_tokens=20,
+        seed=1,
+        stream=True,
+        stream_options={"include_usage": True},
     )
     chunks = list(stream)
     assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == whole.choices[0].text
@@ -85,8 +90,12 @@ PROMPTS = ["hello wörld", [20, 21, 22, 270 - 20], TURNS]
 def test_the_remote_engine_gets_the_local_engines_completions(server: Live, engine: LocalEngine) -> None:
     remote = RemoteEngine(server.url)
     assert (remote.model_name, remote.chat) == ("tiny", True)
-    sampling = Sampling(max_tokens=14, top_logprobs=3, logit_bias=((70, 2.0),), frequency_penalty=0.5, stop=("q",))
-    for here, there in zip(engine.generate(PROMPTS, sampling), remote.generate(PROMPTS, sampling), strict=True):
+    sampling = Sampling(
+        max_tokens=14, top_logprobs=3, logit_bias=((70, 2.0),), frequency_penalty=0.5, stop=("q",)
+    )
+    for here, there in zip(
+        engine.generate(PROMPTS, sampling), remote.generate(PROMPTS, sampling), strict=True
+    ):
         (mine,), (theirs,) = here.completions, there.completions
         assert (theirs.text, theirs.finish_reason) == (mine.text, mine.finish_reason)
         assert theirs.token_ids == mine.token_ids
@@ -107,5 +116,5 @@ def test_the_remote_engine_gets_the_local_engines_scores(server: Live, engine: L
 def test_the_remote_engine_needs_the_key(engine: LocalEngine) -> None:
     with Live({"tiny": engine}, api_key="k3y") as live:
         assert RemoteEngine(live.url, api_key="k3y").generate(["x"], Sampling(max_tokens=2))
-        with pytest.raises(Exception, match="does not accept the API key|wants an API key"):
+        with pytest.raises(Exception, match=r"does not accept the API key|wants an API key"):
             RemoteEngine(live.url, api_key="other")

@@ -45,7 +45,9 @@ def test_sampling_with_a_seed_gives_the_engines_samples_and_n_share_one_prefill(
     reads = []
     read = server.models[0].engine._prefill.read
     monkeypatch.setattr(
-        server.models[0].engine._prefill, "read", lambda prompts, *a: reads.append(len(prompts)) or read(prompts, *a)
+        server.models[0].engine._prefill,
+        "read",
+        lambda prompts, *a: reads.append(len(prompts)) or read(prompts, *a),
     )
     prompts = [PROMPT, "another"]
     sampling = Sampling(max_tokens=24, temperature=1.0, seed=7, n=3, top_p=0.9, top_k=50, min_p=0.01)
@@ -143,7 +145,14 @@ def test_whether_a_token_is_the_likeliest_can_be_told_from_its_logprob(
 
 
 def test_a_token_drawn_behind_a_scored_prompt_is_the_one_that_decoding_draws(server: Live) -> None:
-    body = {"prompt": [PROMPT, "other"], "temperature": 1.0, "seed": 3, "n": 4, "max_tokens": 1, "logprobs": 2}
+    body = {
+        "prompt": [PROMPT, "other"],
+        "temperature": 1.0,
+        "seed": 3,
+        "n": 4,
+        "max_tokens": 1,
+        "logprobs": 2,
+    }
     plain, echoed = server.post(PATH, **body), server.post(PATH, echo=True, **body)
     for one, other in zip(plain["choices"], echoed["choices"], strict=True):
         assert other["text"].endswith(one["text"])

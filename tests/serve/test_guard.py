@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from byte_models import byte_engine
 from live import Live
 
+from byte_models import byte_engine
 from candor.serve.server import hosts_for
 
 BODY = {"prompt": "x", "max_tokens": 1}
@@ -19,9 +19,7 @@ BODY = {"prompt": "x", "max_tokens": 1}
 @pytest.fixture(scope="module")
 def locked() -> Iterator[Live]:
     """A server with a key, a small body and little patience."""
-    with Live(
-        {"tiny": byte_engine()}, api_key="s3cret", max_body_bytes=2000, body_seconds=0.5
-    ) as live:
+    with Live({"tiny": byte_engine()}, api_key="s3cret", max_body_bytes=2000, body_seconds=0.5) as live:
         yield live
 
 
@@ -31,7 +29,12 @@ def locked() -> Iterator[Live]:
 )
 def test_without_the_key_nothing_but_health_answers(locked: Live, header: str | None) -> None:
     headers = {} if header is None else {"authorization": header}
-    for method, path in (("GET", "/v1/models"), ("POST", "/v1/completions"), ("GET", "/metrics"), ("GET", "/x")):
+    for method, path in (
+        ("GET", "/v1/models"),
+        ("POST", "/v1/completions"),
+        ("GET", "/metrics"),
+        ("GET", "/x"),
+    ):
         found = locked.http.request(method, path, headers=headers)
         assert found.status_code == 401, path
         assert found.json()["error"]["code"] == "invalid_api_key"
@@ -45,7 +48,9 @@ def test_with_the_key_it_answers(locked: Live) -> None:
     assert locked.http.get("/v1/models", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "127.0.0.2"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "127.0.0.2"]
+)
 def test_a_loopback_server_answers_under_its_own_names_only(server: Live, host: str) -> None:
     found = server.http.get("/v1/models", headers={"host": host})
     assert found.status_code == 403
@@ -94,7 +99,17 @@ def test_a_body_that_does_not_come_is_408(locked: Live) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b"[" * 100_000, b'{"prompt": ' + b"1" * 5000 + b"}", b"{}x"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"prompt": ' + b"1" * 5000 + b"}",
+        b"{}x",
+    ],
     ids=lambda data: repr(data[:12]),
 )
 def test_a_body_that_is_no_json_object_is_400(server: Live, data: bytes) -> None:
@@ -120,9 +135,7 @@ def test_half_a_surrogate_pair_is_no_text_and_breaks_no_answer(server: Live) -> 
 def test_other_content_types_are_not_read(server: Live) -> None:
     """A form or plain text is what a page may send anywhere without asking."""
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
-        found = server.http.post(
-            "/v1/completions", content=json.dumps(BODY), headers={"content-type": kind}
-        )
+        found = server.http.post("/v1/completions", content=json.dumps(BODY), headers={"content-type": kind})
         assert found.status_code == 400
 
 

@@ -54,7 +54,8 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
     }
     shapes = {
-        "choice": "output_type: multiple_choice\ndoc_to_text: text\ndoc_to_choice: choices\ndoc_to_target: gold\n"
+        "choice": "output_type: multiple_choice\ndoc_to_text: text\ndoc_to_choice: choices\n"
+        "doc_to_target: gold\n"
         "metric_list:\n  - metric: acc\n  - metric: acc_norm\n",
         "last": 'output_type: loglikelihood\ndoc_to_text: "{{text}}"\ndoc_to_target: " {{target}}"\n'
         "metric_list:\n  - metric: perplexity\n  - metric: acc\n",
@@ -160,7 +161,9 @@ def in_process(engine: LocalEngine) -> Any:
 
         def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
             texts = [self.tok_encode(request.args[0]) for request in requests]
-            return [sum(scores) for scores in engine.score_tokens([([self.prefix_token_id], t) for t in texts])]
+            return [
+                sum(scores) for scores in engine.score_tokens([([self.prefix_token_id], t) for t in texts])
+            ]
 
         def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
             texts = []
@@ -182,7 +185,9 @@ def test_numbers_through_the_server_are_those_of_the_engine_in_process(
     assert len(expected) == 6
     for name, value in results[way].items():
         # Shares are exact; a perplexity is a mean of rounded logarithms.
-        assert value == (pytest.approx(expected[name], rel=1e-4) if "perplexity" in name else expected[name]), name
+        assert value == (
+            pytest.approx(expected[name], rel=1e-4) if "perplexity" in name else expected[name]
+        ), name
 
 
 def test_numbers_are_those_of_lm_evals_own_backend(results: dict[str, dict[str, float]]) -> None:

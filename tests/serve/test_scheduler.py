@@ -1,4 +1,4 @@
-"""Requests share batches, give back what a client leaves behind, are told when there is too much, and end well."""
+"""Requests share batches, give back what a client leaves behind, and are told when there is too much."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-from byte_models import byte_engine
 from live import Live, until
+
+from byte_models import byte_engine
 
 PATH = "/v1/completions"
 
@@ -40,7 +41,8 @@ def post_raw(live: Live, body: dict[str, Any]) -> socket.socket:
 
 def test_requests_that_run_at_once_share_steps_and_get_what_they_get_alone(server: Live) -> None:
     bodies = [
-        {"prompt": f"number {i}", "max_tokens": 30, "seed": i, "n": 1 + i % 3, "ignore_eos": True} for i in range(16)
+        {"prompt": f"number {i}", "max_tokens": 30, "seed": i, "n": 1 + i % 3, "ignore_eos": True}
+        for i in range(16)
     ]
     alone = [server.post(PATH, **body)["choices"] for body in bodies]
     before = server.numbers()['candor_step_seconds_count{model="tiny"}']
@@ -65,7 +67,9 @@ def test_prompts_to_score_are_scored_many_in_one_pass(server: Live, monkeypatch:
 def test_a_client_that_goes_away_stops_its_work(stream: bool) -> None:
     with Live({"tiny": byte_engine()}) as live:
         steps = slowed(live, 0.02)
-        connection = post_raw(live, {"prompt": "x", "max_tokens": 400, "n": 4, "stream": stream, "ignore_eos": True})
+        connection = post_raw(
+            live, {"prompt": "x", "max_tokens": 400, "n": 4, "stream": stream, "ignore_eos": True}
+        )
         until(lambda: live.worker._flow.rows == 4)
         connection.close()
         until(lambda: live.worker._flow.rows == 0)
@@ -122,6 +126,7 @@ def test_a_failing_step_is_500_for_its_requests_and_the_next_ones_work(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Live({"tiny": byte_engine()}) as live:
+
         def fail(*_: Any) -> Any:
             raise RuntimeError("out of memory, say")
 
@@ -173,7 +178,11 @@ def test_what_outlasts_the_grace_is_broken_off() -> None:
 
 def test_two_models_work_beside_each_other() -> None:
     with Live({"one": byte_engine(), "two": byte_engine(kind="qwen3")}) as live:
-        bodies = [{"model": name, "prompt": f"p{i}", "max_tokens": 20, "seed": i} for i in range(6) for name in ("one", "two")]
+        bodies = [
+            {"model": name, "prompt": f"p{i}", "max_tokens": 20, "seed": i}
+            for i in range(6)
+            for name in ("one", "two")
+        ]
         alone = [live.post(PATH, **body)["choices"] for body in bodies]
         with ThreadPoolExecutor(12) as pool:
             assert [*pool.map(lambda body: live.post(PATH, **body)["choices"], bodies)] == alone

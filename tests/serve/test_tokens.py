@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from byte_models import byte_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live import Live
-from word_models import word_engine
 
+from byte_models import byte_tokenizer
 from candor.engine.local import LocalEngine
+from word_models import word_engine
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -1,4 +1,4 @@
-"""`candor serve` as a user runs it: wrong input is told before anything is loaded, and Ctrl-C ends it well."""
+"""`candor serve` as a user runs it: wrong input is told before anything is loaded, Ctrl-C ends it well."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
-from byte_models import byte_model, byte_tokenizer
 
+from byte_models import byte_model, byte_tokenizer
 from candor.cli import app as app_module
 from candor.serve.server import choices
 
@@ -33,7 +33,9 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
     """The error that these words end with."""
     monkeypatch.setattr(sys, "argv", ["candor", "serve", *map(str, words)])
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("candor.engine.local.LocalEngine.load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(
+        "candor.engine.local.LocalEngine.load", lambda *_, **__: pytest.fail("a model was loaded")
+    )
     with pytest.raises(SystemExit) as stop:
         app_module.main()
     assert stop.value.code == 2
@@ -99,7 +101,7 @@ def started(checkpoint: Path) -> Iterator[Any]:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **environment},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         )
         processes.append(process)
         assert process.stdout is not None
@@ -119,7 +121,9 @@ def test_it_serves_until_it_is_told_to_stop_and_lets_go_of_its_port(started: Any
     url, process = started("--dtype", "float32", CANDOR_API_KEY="k3y")
     body = {"prompt": "x", "max_tokens": 3}
     assert httpx.post(f"{url}/v1/completions", json=body).status_code == 401
-    found = httpx.post(f"{url}/v1/completions", json=body, headers={"authorization": "Bearer k3y"}, timeout=60)
+    found = httpx.post(
+        f"{url}/v1/completions", json=body, headers={"authorization": "Bearer k3y"}, timeout=60
+    )
     assert found.json()["model"] == "mine"
     process.send_signal(number)
     out, err = process.communicate(timeout=30)

@@ -34,8 +34,8 @@ def serve(
             "--api-key",
             envvar="CANDOR_API_KEY",
             show_envvar=True,
-            help="Answer only requests that carry this key. The variable is the safer way: other users of the "
-            "machine see a command's arguments.",
+            help="Answer only requests that carry this key. The variable is the safer way: other users of "
+            "the machine see a command's arguments.",
         ),
     ] = None,
     abstain_below: Annotated[

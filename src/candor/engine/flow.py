@@ -31,8 +31,8 @@ from candor.engine.rows import Request, Row, draw_rows, settings_of_rows
 
 if TYPE_CHECKING:
     from candor.engine.cache import BatchCache
-    from candor.engine.text import TokenText
     from candor.engine.sampling import RowSettings
+    from candor.engine.text import TokenText
 
 
 @dataclass(frozen=True)

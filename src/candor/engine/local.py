@@ -185,7 +185,7 @@ class LocalEngine:
         flow.submit(*sorted(requests, key=lambda request: (-len(request.ids), request.index)))
         fan_out = sum(setting.n for setting in settings)
         most = len(ids) * sum(setting.n * setting.max_tokens for setting in settings)
-        left = {request: fan_out for request in requests}
+        left = dict.fromkeys(requests, fan_out)
         worth = most >= _WORTH_PREPARING
         with self.prepared(min(self.max_rows, len(ids) * fan_out)) if worth else contextlib.nullcontext():
             while flow.busy:

@@ -136,7 +136,10 @@ def end_tokens(configuration: GenerationConfig | None, tokenizer: PreTrainedToke
         ends.add(cast("int", tokenizer.eos_token_id))
     if tokenizer.chat_template:
         turns: list[Any] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "@@@"}]
-        text = cast("str", tokenizer.apply_chat_template(turns, tokenize=False))
+        try:
+            text = cast("str", tokenizer.apply_chat_template(turns, tokenize=False))
+        except Exception:  # a template may want other turns, and fails in every way that programs can
+            text = ""
         _, found, tail = text.rpartition("@@@")
         if found:
             special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)

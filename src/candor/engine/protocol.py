@@ -91,8 +91,8 @@ class Completion:
     """One sampled continuation.
 
     `logprobs` are natural logarithms of the model's own probabilities, at temperature 1 and before any
-    bias, penalty or truncation, one for each of `token_ids` (the end token, when one was drawn, included), whatever the
-    sampling settings were. Empty when a remote server does not return them.
+    bias, penalty or truncation, one for each of `token_ids` (the end token, when one was drawn, included),
+    whatever the sampling settings were. Empty when a remote server does not return them.
     """
 
     text: str

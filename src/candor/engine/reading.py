@@ -1,4 +1,4 @@
-"""Passes over texts that are there already: how probable each token was, what else was, and what comes next."""
+"""Passes over texts that are there already: how probable each token was, what else was, what comes next."""
 
 from __future__ import annotations
 

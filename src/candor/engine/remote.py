@@ -236,18 +236,7 @@ class RemoteEngine:
                 body["top_logprobs"] = sampling.top_logprobs
         if n > 1:
             body["n"] = n
-        if sampling.stop:
-            body["stop"] = list(sampling.stop)
-        if sampling.top_k > 0:
-            body["top_k"] = sampling.top_k
-        for name in ("min_p", "frequency_penalty", "presence_penalty"):
-            if value := getattr(sampling, name):
-                body[name] = value
-        if sampling.logit_bias:
-            body["logit_bias"] = {str(token): value for token, value in sampling.logit_bias}
-        if sampling.ignore_end:
-            body["ignore_eos"] = True
-        return body
+        return body | _asked(sampling)
 
     def _ask(self, path: str, body: Body, *, keep_logprobs: bool) -> Choices:
         """Ask; when the server refuses, try without the options that can be done without, and remember.
@@ -316,6 +305,20 @@ class RemoteEngine:
                 return [future.result() for future in futures]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _asked(sampling: Sampling) -> Body:
+    """What a server may not know is sent only where it is asked for."""
+    options: Body = {
+        "stop": list(sampling.stop),
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "logit_bias": {str(token): value for token, value in sampling.logit_bias},
+        "ignore_eos": sampling.ignore_end,
+    }
+    return {name: value for name, value in options.items() if value}
 
 
 def _leave_out(body: Body, options: frozenset[str]) -> Body:

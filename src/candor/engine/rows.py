@@ -23,7 +23,7 @@ Alternatives = tuple[tuple[int, ...], tuple[float, ...]]
 _BEFORE = 6  # tokens of a prompt that tell how the text behind it is written
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)  # no log is to show what somebody has asked
 class Row:
     """One completion in the making.
 
@@ -69,7 +69,7 @@ class Row:
             self.growing.finish()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Request:
     """A prompt, and the completions that are wanted of it.
 

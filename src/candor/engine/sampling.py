@@ -67,7 +67,7 @@ class Shifts:
         )
 
     def among(self, rows_S: torch.Tensor) -> Shifts:
-        """The same for a batch of these rows only, in rising order, which are all that anything is added to."""
+        """The same for a batch of these rows only, in rising order; no other has anything added to it."""
         return Shifts(torch.searchsorted(rows_S, self.rows_E), self.tokens_E, self.values_E)
 
     def added_to(self, logits_RV: torch.Tensor) -> torch.Tensor:
@@ -99,8 +99,8 @@ class RowSettings:
         )
 
     @property
-    def special_R(self) -> torch.Tensor:
-        """Rows that take more than a temperature."""
+    def special(self) -> torch.Tensor:
+        """Which rows take more than a temperature, [R]."""
         cut_R = (self.top_p_R < 1) | (self.top_k_R > 0)
         if self.min_p_R is not None:
             cut_R |= self.min_p_R > 0
@@ -129,7 +129,7 @@ def draw(
     if not _compiled(logits_RV):
         return _drawn(logits_RV.float(), settings, uniform_R)
     tokens_R, logprobs_R = _chosen(logits_RV, settings, uniform_R)
-    rows = torch.nonzero(settings.special_R).squeeze(1)
+    rows = torch.nonzero(settings.special).squeeze(1)
     if len(rows):
         part = settings.among(rows)
         tokens_R[rows], logprobs_R[rows] = _drawn(logits_RV[rows].float(), part, uniform_R[rows.numpy()])

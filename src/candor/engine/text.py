@@ -37,7 +37,8 @@ class TokenText:
         self._core = core
         self.exact = type(getattr(core, "decoder", None)).__name__ == "ByteLevel" and (
             # transformers itself leaves the texts of BPE alone, whatever the configuration says.
-            type(core.model).__name__ == "BPE" or not getattr(tokenizer, "clean_up_tokenization_spaces", False)
+            type(core.model).__name__ == "BPE"
+            or not getattr(tokenizer, "clean_up_tokenization_spaces", False)
         )
         self._special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
         self._known: dict[int, bytes] = {}

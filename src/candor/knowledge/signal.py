@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from candor.model.probe import Floats, LinearProbe, sigmoid
+from candor.core.errors import CandorError
+from candor.model.probe import Floats, LinearProbe
 
 Bools = NDArray[np.bool_]
 

@@ -18,15 +18,23 @@ from candor.serve.errors import RequestError
 from candor.serve.generation import GoneError
 from candor.serve.guard import Guard
 from candor.serve.metrics import Metrics
-from candor.serve.replies import Card, ChatCompletion, Completion, Detokenized, Fault, Health, Models, Tokenized
+from candor.serve.replies import (
+    Card,
+    ChatCompletion,
+    Completion,
+    Detokenized,
+    Fault,
+    Health,
+    Models,
+    Tokenized,
+)
 from candor.serve.served import Served
 from candor.serve.settings import Settings
 from candor.serve.tokens import detokenized, tokenized
 from candor.serve.wire import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
 
 _FAULTS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Fault}
-    for status in (400, 401, 403, 404, 405, 408, 413, 429, 500, 503)
+    status: {"model": Fault} for status in (400, 401, 403, 404, 405, 408, 413, 429, 500, 503)
 }
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
@@ -53,7 +61,12 @@ def create_app(models: Sequence[Served], settings: Settings, metrics: Metrics) -
 
     # FastAPI's own pages load scripts from elsewhere.
     app = FastAPI(
-        title="Candor", version=candor.__version__, lifespan=life, docs_url=None, redoc_url=None, responses=_FAULTS
+        title="Candor",
+        version=candor.__version__,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        responses=_FAULTS,
     )
     app.state.models = {served.name: served for served in models}
     errors.install(app)

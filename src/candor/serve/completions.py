@@ -49,9 +49,7 @@ async def complete(
             "prompt",
         )
     copies = max(body.n, body.best_of or 1)
-    check_limits(
-        body, settings, completions=copies * len(body.prompt), alternatives=body.logprobs or 0
-    )
+    check_limits(body, settings, completions=copies * len(body.prompt), alternatives=body.logprobs or 0)
     check_biases(served, body)
     prompts = await served.run(served.encode, body.prompt, body.add_special_tokens)
     max_tokens = _DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
@@ -115,9 +113,7 @@ class _Answer:
             ordered.sort(key=lambda row: -sum(row.logprobs) / len(row.logprobs))
         return ordered[: self._body.n]
 
-    def _choice(
-        self, index: int, row: Row | None, reading: Reading | None, number: int
-    ) -> dict[str, Any]:
+    def _choice(self, index: int, row: Row | None, reading: Reading | None, number: int) -> dict[str, Any]:
         prompt, body = self._prompts[index], self._body
         text = row.growing.text if row is not None and row.growing is not None else ""
         tokens = row.tokens if row is not None else []

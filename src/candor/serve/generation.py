@@ -1,4 +1,4 @@
-"""What both generating endpoints do: look at limits, wait for the model, and stop when the client has gone."""
+"""What both generating endpoints do: look at limits, wait for the model, stop when the client has gone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from candor.engine.rows import Request
 from candor.serve.answers import DONE, sse
@@ -50,14 +51,21 @@ def check_limits(
         ("n", completions, settings.max_completions, "completions a request"),
         ("logprobs", alternatives, settings.max_alternatives, "alternatives a token"),
         ("stop", len(body.stop), settings.max_stops, "stop strings"),
-        ("stop", max(map(len, body.stop), default=0), settings.max_stop_characters, "characters a stop string"),
+        (
+            "stop",
+            max(map(len, body.stop), default=0),
+            settings.max_stop_characters,
+            "characters a stop string",
+        ),
         ("logit_bias", len(body.logit_bias), settings.max_biases, "biases"),
     ):
         if value > most:
             raise bad(f"{param}: {value} is too many; this server allows {most} {what}", param)
 
 
-def check_lengths(served: Served, prompts: Sequence[Encoded], max_tokens: int, copies: int, most: int) -> None:
+def check_lengths(
+    served: Served, prompts: Sequence[Encoded], max_tokens: int, copies: int, most: int
+) -> None:
     """See that prompts and completions fit the model's context, and the memory for all rows together.
 
     Raises:
@@ -74,8 +82,8 @@ def check_lengths(served: Served, prompts: Sequence[Encoded], max_tokens: int, c
             )
         if copies * (len(prompt.ids) + max_tokens) > most:
             raise bad(
-                f"n: {copies} completions of {len(prompt.ids)} + {max_tokens} tokens are more than the {most} "
-                "that this server keeps at once",
+                f"n: {copies} completions of {len(prompt.ids)} + {max_tokens} tokens are more than the "
+                f"{most} that this server keeps at once",
                 "n",
             )
 
@@ -141,6 +149,21 @@ async def _gone(http: HttpRequest) -> None:
         pass
 
 
+class _Stream(StreamingResponse):
+    """Gives the work up however the sending ends, be it before the first piece."""
+
+    def __init__(self, ticket: Ticket, body: AsyncIterator[bytes]) -> None:
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        super().__init__(body, media_type="text/event-stream", headers=headers)
+        self._ticket = ticket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ticket.cancel()
+
+
 def streamed(
     ticket: Ticket, chunks: Callable[[Event], list[dict[str, Any]]], last: Callable[[], list[dict[str, Any]]]
 ) -> Response:
@@ -160,8 +183,5 @@ def streamed(
             yield b"".join(map(sse, last())) + DONE
         except RequestError as error:  # too late for a status of its own
             yield sse(error.body) + DONE
-        finally:
-            ticket.cancel()
 
-    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamingResponse(body(), media_type="text/event-stream", headers=headers)
+    return _Stream(ticket, body())

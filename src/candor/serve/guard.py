@@ -68,8 +68,8 @@ class Guard:
         if settings.hosts is not None and _name(host) not in settings.hosts:
             raise RequestError(
                 403,
-                "this server answers only under the names of its own machine; start it with --host to give it "
-                "another",
+                "this server answers only under the names of its own machine; start it with --host to give "
+                "it another",
                 code="unknown_host",
             )
         origin = headers.get("origin")

@@ -18,7 +18,9 @@ from candor.serve.settings import Settings
 AUTO = "auto"
 
 
-def gates_of(models: Sequence[Choice], abstain_below: str | None) -> dict[str, tuple[Gate | None, float | None]]:
+def gates_of(
+    models: Sequence[Choice], abstain_below: str | None
+) -> dict[str, tuple[Gate | None, float | None]]:
     """Each model's gate, and the confidence below which its replies are held back; loads no weights.
 
     Args:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
@@ -28,7 +35,9 @@ class Metrics:
         self.first_token = self._histogram(
             "first_token_seconds", "From a prompt's arrival to its first token.", "model"
         )
-        self.request_seconds = self._histogram("request_seconds", "From a request's arrival to its end.", "path")
+        self.request_seconds = self._histogram(
+            "request_seconds", "From a request's arrival to its end.", "path"
+        )
         self.step_seconds = self._histogram(
             "step_seconds", "Of one step, which gives all rows a token.", "model"
         )
@@ -44,6 +53,4 @@ class Metrics:
         return Gauge(f"candor_{name}", help_text, ["model"], registry=self._registry)
 
     def _histogram(self, name: str, help_text: str, label: str) -> Histogram:
-        return Histogram(
-            f"candor_{name}", help_text, [label], registry=self._registry, buckets=_SECONDS
-        )
+        return Histogram(f"candor_{name}", help_text, [label], registry=self._registry, buckets=_SECONDS)

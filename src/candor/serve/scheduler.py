@@ -68,7 +68,7 @@ class _Turns:
 _TURNS = _Turns()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)  # no log is to show what somebody has asked
 class Job:
     """One prompt of an HTTP request.
 
@@ -143,9 +143,7 @@ class Ticket:
         self._jobs = jobs
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event | RequestError] = asyncio.Queue()
-        self._left = sum(
-            (job.read is not None) + (job.request.fan_out if job.draws else 0) for job in jobs
-        )
+        self._left = sum((job.read is not None) + (job.request.fan_out if job.draws else 0) for job in jobs)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -321,10 +319,10 @@ class Worker:
         begun = time.monotonic()
         rows = self._flow.step()
         for row in rows:
-            job = self._jobs[row.request]
-            self._tell(job, row)
-            if row.finish is not None and all(one.finish is not None for one in row.request.rows):
-                del self._jobs[row.request]
+            self._tell(self._jobs[row.request], row)
+        for request in {row.request for row in rows if row.finish is not None}:
+            if all(row.finish is not None for row in request.rows):
+                del self._jobs[request]
         for request in [request for request in self._jobs if request.cancelled]:
             self._give_up(self._jobs.pop(request))
         self._metrics.generated_tokens.labels(self.name).inc(len(rows))

@@ -116,7 +116,7 @@ class Served:
             text, ids = encode_chat(self.engine.tokenizer, turns, tools=tools, open_turn=open_turn)
         except CandorError as error:
             raise of_candor(error, "messages") from error
-        except UnicodeError as error:
+        except (UnicodeError, TypeError) as error:  # tokenizers says TypeError of half a surrogate pair
             raise _no_text("messages") from error
         if not ids:
             raise bad("messages: the chat template makes no text of them", "messages")
@@ -137,7 +137,7 @@ def _encoded(engine: LocalEngine, text: str, add_special_tokens: bool) -> Encode
     tokenizer: Any = engine.tokenizer
     try:
         found = tokenizer(text, add_special_tokens=add_special_tokens, return_special_tokens_mask=True)
-    except (UnicodeError, TypeError) as error:  # tokenizers says TypeError of half a surrogate pair
+    except (UnicodeError, TypeError) as error:
         raise _no_text("prompt") from error
     mask = cast("list[int]", found["special_tokens_mask"])
     added = next((place for place, own in enumerate(mask) if not own), len(mask))

@@ -74,7 +74,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         raise CandorError(
-            f"{host}: no address of this machine ({error})", fix="give an address with --host, such as 127.0.0.1"
+            f"{host}: no address of this machine ({error})",
+            fix="give an address with --host, such as 127.0.0.1",
         ) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

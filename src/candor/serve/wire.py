@@ -1,4 +1,4 @@
-"""What clients send, in OpenAI's terms; fields that are none of these are ignored, as OpenAI's server does."""
+"""What clients send, in OpenAI's terms; fields that are none of these are ignored, as OpenAI does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _prompts(value: Any) -> Any:
-    """One prompt or several, as a list of texts and of lists of ids; a wrong shape is told in one sentence."""
+    """One prompt or several, as a list of texts and lists of ids; a wrong shape is told in one sentence."""
     if isinstance(value, str) or (isinstance(value, list) and value and _all_ids(value)):
         return [value]
     if isinstance(value, list) and value and all(isinstance(one, str) or _is_ids(one) for one in value):
@@ -79,7 +79,10 @@ class _Generation(_Request):
     # Beyond OpenAI's API, by the names that vLLM has for them.
     top_k: int = Field(default=0, ge=-1, description="Draw from so many likeliest tokens; 0 or -1: all.")
     min_p: Number = Field(
-        default=0.0, ge=0, le=1, description="Leave out tokens below this share of the likeliest's probability."
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Leave out tokens below this share of the likeliest's probability.",
     )
     ignore_eos: bool = Field(default=False, description="Go on behind end tokens.")
     return_token_ids: bool = Field(default=False, description="Add `token_ids` to what is generated.")
@@ -115,9 +118,9 @@ class _Generation(_Request):
 class CompletionRequest(_Generation):
     """/v1/completions: text that goes on, with no template around it."""
 
-    prompt: Annotated[list[Prompt], BeforeValidator(_prompts, json_schema_input_type=Prompt | list[Prompt])] = (
-        Field(description="A text, token ids, or a list of these.")
-    )
+    prompt: Annotated[
+        list[Prompt], BeforeValidator(_prompts, json_schema_input_type=Prompt | list[Prompt])
+    ] = Field(description="A text, token ids, or a list of these.")
     logprobs: int | None = Field(default=None, ge=0, description="Likeliest tokens to return for each place.")
     echo: bool = Field(default=False, description="Return the prompt too, with `logprobs` scored.")
     best_of: int | None = Field(
@@ -186,7 +189,9 @@ class ChatRequest(_Generation):
         if self.max_tokens == 0:
             raise ValueError("max_tokens: must be at least 1")
         if self.response_format.type != "text":
-            raise ValueError(f"response_format: only text is supported, not {self.response_format.type[:40]!r}")
+            raise ValueError(
+                f"response_format: only text is supported, not {self.response_format.type[:40]!r}"
+            )
         return self
 
 
