@@ -52,7 +52,7 @@ def test_requests_that_join_at_any_time_get_what_they_get_alone(kind: str, compi
     if not compiled:
         engine._decoder = None
     expected = [alone(engine, request) for request in requests()]
-    for seed in range(3):
+    for seed in range(2):
         waiting, draw, flow = requests(), random.Random(seed), engine.flow(ROOM)
         everything = list(waiting)
         while waiting or flow.busy:

@@ -54,7 +54,7 @@ def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
         (("{model}", "--host", "nowhere.invalid"), ("nowhere.invalid: no address of this machine",)),
         (("{model}", "--host", "192.0.2.1"), ("can't listen at 192.0.2.1",)),
         (("{model}", "--port", "{taken}"), ("can't listen at 127.0.0.1, port", "give another --port")),
-        (("{model}", "--port", "70000"), ("70000",)),
+        (("{model}", "--port", "70000"), ("less than or equal to 65535",)),
         (("{model}", "--api-key", ""), ("API key is empty",)),
         (("{model}", "--api-key", "clé"), ("characters that a header can't carry",)),
         (("{model}", "--abstain-below", "0.5"), ("none of these has a gate",)),

@@ -169,13 +169,10 @@ class LocalEngine:
                 token or a layer does not exist.
         """
         settings = settings_of(sampling)
-        requests = [
-            Request(encode_prompt(self.tokenizer, prompt), settings, index, hidden_layers)
-            for index, prompt in enumerate(prompts)
-        ]
+        ids = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
+        requests = [Request(prompt, settings, index, hidden_layers) for index, prompt in enumerate(ids)]
         for request in requests:
             self.check(request)
-        ids = [request.ids for request in requests]
         prefix = shared_prefix(ids) if self._may_share else 0
         start = self._prefill.prefix(ids[0][:prefix]) if prefix >= _MIN_PREFIX else None
         # Prompts join in groups, so that reading them is worth a pass of its own.

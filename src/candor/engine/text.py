@@ -34,12 +34,10 @@ class TokenText:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         core = getattr(tokenizer, "backend_tokenizer", None)
-        self._core = core
-        self.exact = type(getattr(core, "decoder", None)).__name__ == "ByteLevel" and (
-            # transformers itself leaves the texts of BPE alone, whatever the configuration says.
-            type(core.model).__name__ == "BPE"
-            or not getattr(tokenizer, "clean_up_tokenization_spaces", False)
-        )
+        # transformers itself leaves the texts of BPE alone, whatever the configuration says.
+        cleans = getattr(tokenizer, "clean_up_tokenization_spaces", False)
+        kept = not cleans or type(getattr(core, "model", None)).__name__ == "BPE"
+        self.exact = type(getattr(core, "decoder", None)).__name__ == "ByteLevel" and kept
         self._special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
         self._known: dict[int, bytes] = {}
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from candor.engine.gate import FIRST_WORD, OPENINGS, against_refusal
 from candor.engine.protocol import Engine, Generation, Sampling
@@ -16,6 +15,7 @@ from candor.knowledge.judge import is_refusal
 from candor.knowledge.probe import answer_of, ask
 from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.records import Answer
+from candor.model.probe import Floats
 
 # All refusals begin with the word whose probability as the first token is the score (see build.REFUSALS).
 assert all(wording.startswith(("I ", "I'")) for wording in REFUSALS)
@@ -58,7 +58,7 @@ def reply_to(
     return replies
 
 
-def refusal_logit(replies: Sequence[Reply]) -> NDArray[np.float64]:
+def refusal_logit(replies: Sequence[Reply]) -> Floats:
     """The tuned model's log-odds against refusing, from the first token; NaN without alternatives."""
     return against_refusal(np.array([reply.refusal for reply in replies], dtype=float))
 

@@ -106,5 +106,5 @@ def _of_validation(error: RequestValidationError) -> RequestError:
     if first["type"] == "value_error" and not place:  # about several fields; the message names one
         return bad(message, message.partition(":")[0])
     if first["type"] == "json_invalid" or not place:
-        return bad(f"the body is not a JSON object ({message})")
+        return bad(f"the body is not a JSON object, sent as application/json ({message})")
     return bad(f"{place[0]}: {message}", str(place[0]))

@@ -130,7 +130,7 @@ class Tokenized(BaseModel):
     max_model_len: int
     tokens: list[int]
     token_strs: list[str]
-    offsets: list[tuple[int, int]]
+    offsets: list[list[int]]
     text: str
 
 
