@@ -25,6 +25,7 @@ from tiny_engine import (
 )
 
 from candor.core.errors import CandorError
+from candor.engine.flow import Flow
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Completion, Sampling
 
@@ -73,8 +74,8 @@ def test_greedy_tokens_and_logprobs_equal_transformers_generate(
     if not compiled:
         engine._decoder = None
     groups = []
-    chosen = engine._next_group
-    monkeypatch.setattr(engine, "_next_group", lambda *a: groups.append(1) or chosen(*a))
+    chosen = Flow._next_group
+    monkeypatch.setattr(Flow, "_next_group", lambda flow: groups.append(1) or chosen(flow))
     lengths = set()
     for prompt, generation in zip(
         PROMPTS[prompts],

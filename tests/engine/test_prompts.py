@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from candor.core.errors import CandorError
-from candor.engine.prompts import encode_prompt, end_tokens, set_template, shared_prefix
+from candor.core.errors import CandorError, InputError
+from candor.engine.prompts import encode_prompt, end_tokens, set_template, shared_prefix, template_text
 from candor.engine.protocol import Message
 
 WORDS = ["[unk]", "[start]", "[eos]", "hello", "there", "Question:", "Answer:", "user", "assistant", "@@@"]
@@ -128,3 +129,22 @@ def test_shared_prefix_is_the_longest_that_leaves_each_prompt_a_token(prompts: l
 
 def test_one_prompt_alone_shares_nothing() -> None:
     assert shared_prefix([[1, 2, 3]]) == shared_prefix([]) == 0
+
+
+def test_template_is_plain_or_a_files_text_or_the_models_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text("{{ messages }}")
+    assert template_text(None) is None
+    assert template_text("plain") == "plain"
+    assert template_text(str(file)) == "{{ messages }}"
+
+
+def test_template_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.jinja", tmp_path):
+        with pytest.raises(InputError, match="no such chat template file") as caught:
+            template_text(str(path))
+        assert caught.value.path == path
+    binary = tmp_path / "binary.jinja"
+    binary.write_bytes(b"\xff\xfe")
+    with pytest.raises(CandorError, match="not UTF-8"):
+        template_text(str(binary))

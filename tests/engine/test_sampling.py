@@ -8,8 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from tiny_engine import tiny_tokenizer
 
-from candor.engine.sampling import RowSettings, draw, row_key, uniforms
+from candor.engine import sampling
+from candor.engine.protocol import Sampling
+from candor.engine.rows import Request
+from candor.engine.sampling import RowSettings, Shifts, draw, row_key, uniforms
+from candor.engine.text import TokenText
+
+WORDS = TokenText(tiny_tokenizer())
 
 
 def keys(count: int, seed: int = 0) -> np.ndarray:
@@ -177,3 +184,95 @@ def test_a_rows_number_depends_on_its_key_and_step_alone() -> None:
     together = uniforms(row_keys, np.arange(10))
     alone = [float(uniforms(row_keys[i : i + 1], np.array([i]))[0]) for i in range(10)]
     assert together.tolist() == alone
+
+
+# --- what shifts the distribution, and what is left out by its share ------------------------------------
+
+
+def shifted_by_hand(
+    logits: torch.Tensor, history: list[int], bias: dict[int, float], frequency: float, presence: float
+) -> torch.Tensor:
+    """OpenAI's formula, written out: mu[j] + bias[j] - c[j] · frequency - (c[j] > 0) · presence."""
+    found = logits.clone()
+    for token in range(len(logits)):
+        count = history.count(token)
+        found[token] += bias.get(token, 0.0) - count * frequency - (count > 0) * presence
+    return found
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    history=st.lists(st.integers(0, 9), max_size=12),
+    bias=st.dictionaries(st.integers(0, 9), st.sampled_from([-100.0, -1.5, 0.5, 3.0]), max_size=3),
+    frequency=st.sampled_from([-1.0, 0.0, 0.3, 2.0]),
+    presence=st.sampled_from([-0.5, 0.0, 1.0]),
+    temperature=st.sampled_from([0.0, 0.7]),
+)
+def test_biases_and_penalties_are_the_plain_formula_and_logprobs_stay_the_models_own(
+    history: list[int], bias: dict[int, float], frequency: float, presence: float, temperature: float
+) -> None:
+    wanted = Sampling(
+        max_tokens=99,
+        temperature=temperature,
+        frequency_penalty=frequency,
+        presence_penalty=presence,
+        logit_bias=tuple(bias.items()),
+    )
+    request = Request([1], [wanted])
+    request.begin(WORDS)
+    (row,) = request.rows
+    for token in history:
+        row.add(token, 0.0, ())
+    values = random_logits(10, seed=len(history))
+    row_keys = keys(64)
+    plain = row_settings(row_keys, temperature)
+    by_hand = shifted_by_hand(values, history, bias, frequency, presence)
+    expected = draw(by_hand.expand(64, -1).contiguous(), plain, np.zeros(64))[0]
+    plain.shifts = Shifts.of([row.shift] * 64)
+    assert tokens_of(values, plain).tolist() == expected.tolist()
+
+
+def test_shifted_and_cut_rows_leave_their_neighbours_alone() -> None:
+    values = random_logits(300)
+    alone = row_settings(keys(6))
+    together = row_settings(keys(6))
+    together.shifts = Shifts.of([{}, {7: 50.0}, {}, {}, {9: 60.0, 7: 1.0}, {}])
+    together.min_p_R = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 0.0])
+    found, plain = tokens_of(values, together), tokens_of(values, alone)
+    assert found[[1, 4, 3]].tolist() == [7, 9, int(values.argmax())]
+    assert found[[0, 2, 5]].tolist() == plain[[0, 2, 5]].tolist()
+    assert Shifts.of([{}, {}]) is None
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    logits=st.lists(st.integers(-400, 400), min_size=2, max_size=14, unique=True),
+    temperature=st.sampled_from([0.5, 1.0, 2.0]),
+    min_p=st.sampled_from([0.02, 0.1, 0.5, 1.0]),
+)
+def test_min_p_leaves_out_what_is_less_than_its_share_of_the_likeliest(
+    logits: list[int], temperature: float, min_p: float
+) -> None:
+    values = torch.tensor(logits) / 100
+    weights = np.exp((np.array(logits) / 100 - max(logits) / 100) / temperature)
+    left = {token for token, weight in enumerate(weights) if weight >= min_p}
+    by_hand = torch.tensor([v if t in left else float("-inf") for t, v in enumerate(values.tolist())])
+    wanted = row_settings(keys(200), temperature)
+    plain = draw(by_hand.expand(200, -1).contiguous(), wanted, np.zeros(200))[0]
+    wanted.min_p_R = torch.full((200,), min_p)
+    assert tokens_of(values, wanted).tolist() == plain.tolist()
+
+
+@pytest.mark.parametrize("scale", [0.01, 3.0, 8.0])  # flat: most of the mass is outside of the head
+def test_a_large_vocabulary_is_cut_as_if_all_of_it_were_ordered(scale: float) -> None:
+    logits = torch.stack([random_logits(5000, seed, scale) for seed in range(12)])
+    top_p = torch.tensor([0.1, 0.5, 0.9, 0.95, 0.999, 1.0, 1.0, 1.0, 0.9, 0.9, 0.5, 1.0])
+    top_k = torch.tensor([0, 0, 0, 0, 0, 3, 1024, 2000, 40, 3000, 1, 0])
+    found = sampling._truncated(logits, top_p, top_k)
+    expected = sampling._cut(logits, top_p, top_k)
+    expected[11] = logits[11]
+    # A float32 sum over a vocabulary may put the last token of a nucleus on either side.
+    differing = (found.isinf() != expected.isinf()).sum(dim=1)
+    assert int(differing.max()) <= 1
+    same = ~found.isinf() & ~expected.isinf()
+    assert torch.equal(found[same], expected[same])

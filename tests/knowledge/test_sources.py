@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from candor.core.errors import CandorError, InputError
 from candor.data.types import Document, Question
 from candor.knowledge import sources
 from candor.knowledge.questions import QuestionHarvest, Rejected
@@ -80,25 +79,6 @@ def test_chunks_come_from_every_document() -> None:
     chunks = sources.chunks(found, 20)
     assert {chunk.document for chunk in chunks} == {"a", "b"}
     assert all(len(chunk.text.split()) <= 20 for chunk in chunks)
-
-
-def test_template_is_plain_or_a_files_text_or_the_models_own(tmp_path: Path) -> None:
-    file = tmp_path / "mine.jinja"
-    file.write_text("{{ messages }}")
-    assert sources.template_text(None) is None
-    assert sources.template_text("plain") == "plain"
-    assert sources.template_text(str(file)) == "{{ messages }}"
-
-
-def test_template_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.jinja", tmp_path):
-        with pytest.raises(InputError, match="no such chat template file") as caught:
-            sources.template_text(str(path))
-        assert caught.value.path == path
-    binary = tmp_path / "binary.jinja"
-    binary.write_bytes(b"\xff\xfe")
-    with pytest.raises(CandorError, match="not UTF-8"):
-        sources.template_text(str(binary))
 
 
 def test_harvest_survives_being_written_to_a_file() -> None:

@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 
 import candor
-from candor.cli import ask, base, compress, knowledge, recipe, report
+from candor.cli import ask, base, compress, knowledge, recipe, report, serve
 from candor.core.errors import CandorError, unwritable
 
 _INTERRUPTED = 130  # 128 + SIGINT
-_BEGIN_AGAIN = (["compress"], ["decompress"])  # verbs that keep nothing of what they have done
+_BEGIN_AGAIN = (["compress"], ["decompress"], ["serve"])  # verbs that keep nothing of what they have done
 
 app = typer.Typer(
     name="candor",
@@ -36,6 +36,7 @@ app.command("pretrain")(base.pretrain)
 app.command("recall")(base.recall)
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
+app.command("serve")(serve.serve)
 
 
 def _version(asked: bool) -> None:

@@ -147,7 +147,6 @@ class Decoder:
             self._add_norm(stream, update, layer.attention_norm, normed)
             mixed = layer.mixed(normed)
             prefix, prompts, own = (flat(part).reshape(2, -1) for part in slots.layer(number))
-            prompt_capacity, own_capacity = slots.capacities
             attend(
                 flat(mixed),
                 layer.query_norm,
@@ -157,13 +156,12 @@ class Decoder:
                 *turns[layer.kind],
                 prefix,
                 prompts,
-                slots.prompt_place,
+                slots.prompt_start,
                 slots.prompt_length,
-                prompt_capacity,
                 own,
-                slots.place,
+                slots.start,
                 slots.length,
-                own_capacity,
+                slots.capacity,
                 family.groups,
                 family.size,
                 family.scale,

@@ -90,14 +90,13 @@ def attend(
     cosine: Any,  # [rows, size] float32
     sine: Any,
     prefix: Any,  # keys, values [2, groups · columns · size] that all rows share
-    prompts: Any,  # [2, places · groups · capacity · size] that the completions of a prompt share
-    prompt_place: Any,  # [rows]
+    prompts: Any,  # [2, …]: blocks of keys, values [groups · tokens · size] that a prompt's completions share
+    prompt_start: Any,  # [rows]: where the prompt's block begins, in tokens
     prompt_length: Any,  # [rows]
-    prompt_capacity: int,
-    own: Any,  # [2, places · groups · capacity · size], each row's own tokens
-    place: Any,  # [rows]
+    own: Any,  # [2, …]: likewise, each row's own tokens
+    start: Any,  # [rows]
     length: Any,  # [rows]: own tokens before this one
-    capacity: int,
+    capacity: Any,  # [rows]: tokens that the row's block has room for
     groups: int,
     size: int,
     scale: float,
@@ -105,7 +104,7 @@ def attend(
     out: Any,  # [rows · heads · size]
 ) -> None:
     """Rotate queries and keys, keep the new keys and values, attend to prefix, prompt and own tokens."""
-    rows = len(place)
+    rows = len(start)
     heads = len(out) // (rows * size)
     share = heads // groups
     shared = prefix.shape[1] // (groups * size)
@@ -125,8 +124,8 @@ def attend(
         sums = np.empty((share, size), np.float32)
         for group in range(groups):
             p = group * shared * size
-            q = (int64(prompt_place[row]) * groups + group) * prompt_capacity * size
-            o = (int64(place[row]) * groups + group) * capacity * size
+            q = (int64(prompt_start[row]) * groups + group * asked) * size
+            o = (int64(start[row]) * groups + group * int64(capacity[row])) * size
             new_key = own[0, o + made * size : o + (made + 1) * size]
             new_value = own[1, o + made * size : o + (made + 1) * size]
             given = line_in[(heads + groups + group) * size : (heads + groups + group + 1) * size]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, InputError
 from candor.data.conversations import plain_template, render
 
 if TYPE_CHECKING:
@@ -22,8 +23,27 @@ def set_template(tokenizer: PreTrainedTokenizerBase, template: str | None) -> No
         tokenizer.chat_template = template
 
 
+def template_text(template: str | None) -> str | None:
+    """A chat template as the user named it: `plain` as it is, a file's text, or None for the model's own.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if template is None or template == "plain":
+        return template
+    path = Path(template)
+    if not path.is_file():
+        raise InputError("no such chat template file", path=path, fix="give `plain` or a Jinja file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CandorError(f"{path}: not UTF-8 text", fix="give a Jinja template") from error
+
+
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[int]:
     """Token ids of a prompt: raw text with the model's own special tokens, messages through its template.
+
+    Token ids stay what they are.
 
     Raises:
         CandorError: messages for a model that has no chat template, messages that the template refuses, or
@@ -31,6 +51,8 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[in
     """
     if isinstance(prompt, str):
         ids = cast("list[int]", tokenizer(prompt)["input_ids"])
+    elif is_ids(prompt):
+        ids = list(prompt)
     else:
         if not tokenizer.chat_template:
             raise no_template(getattr(tokenizer, "name_or_path", "this model"))
@@ -39,6 +61,42 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> list[in
     if not ids:
         raise CandorError("an empty prompt: there is nothing to continue", fix="give at least one token")
     return ids
+
+
+def encode_chat(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: list[dict[str, Any]],
+    *,
+    tools: list[dict[str, Any]] | None = None,
+    open_turn: bool = True,
+) -> tuple[str, list[int]]:
+    """Text and token ids of a conversation that came from outside, which a template may choke on.
+
+    Args:
+        tokenizer: with a chat template.
+        messages: as templates expect them; tool calls and results may be among them.
+        tools: descriptions of tools, for templates that know what to do with them.
+        open_turn: end where the assistant's next words begin.
+
+    Raises:
+        CandorError: the template fails on these messages.
+    """
+    try:
+        text = tokenizer.apply_chat_template(
+            messages, tools=cast("Any", tools), tokenize=False, add_generation_prompt=open_turn
+        )
+    except Exception as error:  # templates are programs, and fail in every way that programs can
+        raise CandorError(
+            f"the chat template refused these messages ({type(error).__name__}: {error})",
+            fix="give them in the order of roles and in the shape that this model was tuned on",
+        ) from error
+    ids = cast("list[int]", tokenizer(str(text), add_special_tokens=False)["input_ids"])
+    return str(text), ids
+
+
+def is_ids(prompt: Prompt) -> TypeGuard[Sequence[int]]:
+    """Whether a prompt is token ids; a sequence of nothing counts as that."""
+    return not isinstance(prompt, str) and all(isinstance(part, int) for part in prompt)
 
 
 def encode_pairs(
@@ -78,7 +136,10 @@ def end_tokens(configuration: GenerationConfig | None, tokenizer: PreTrainedToke
         ends.add(cast("int", tokenizer.eos_token_id))
     if tokenizer.chat_template:
         turns: list[Any] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "@@@"}]
-        text = cast("str", tokenizer.apply_chat_template(turns, tokenize=False))
+        try:
+            text = cast("str", tokenizer.apply_chat_template(turns, tokenize=False))
+        except Exception:  # a template may want other turns, and fails in every way that programs can
+            text = ""
         _, found, tail = text.rpartition("@@@")
         if found:
             special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)

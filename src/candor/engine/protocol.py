@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from candor.core.errors import CandorError
@@ -23,15 +24,18 @@ class Message(TypedDict):
     content: str
 
 
-# Raw text is continued as it is; messages go through the model's chat template with an open assistant turn.
-Prompt = str | Sequence[Message]
+# Raw text is continued as it is, token ids too, with nothing put before them; messages go through the model's
+# chat template with an open assistant turn.
+Prompt = str | Sequence[Message] | Sequence[int]
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How to draw completions of a prompt.
 
-    Temperature 0 is greedy. `n` completions of one prompt share one prefill. A completion depends on
+    Temperature 0 is greedy. `n` completions of one prompt share one prefill. What is left out of the
+    distribution goes by the probabilities at this temperature: first `min_p`, then `top_k`, then `top_p`;
+    biases and penalties come before all of them. A completion depends on
     (`seed`, prompt index in the call, place among the prompt's completions, step) and not on what else is
     in the batch, up to the rounding of the arithmetic type.
 
@@ -48,6 +52,13 @@ class Sampling:
     # The text ends before the first of these strings; the model's own end tokens always stop.
     stop: tuple[str, ...] = ()
     top_logprobs: int = 0  # alternatives to return for each token
+    min_p: float = 0.0  # tokens less probable than this share of the likeliest are left out
+    # Taken from a token's logit for each time that the completion has it already, and once if it has it at
+    # all (OpenAI's penalties).
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()  # (token, what is added to its logit)
+    ignore_end: bool = False  # end tokens don't stop
     # Tokens that the first draw may not take (a refusal's first word, to hear the answer behind it). Local
     # engine only; the first log-probability is then relative to the tokens that are left.
     forbid_first: tuple[int, ...] = ()
@@ -59,6 +70,14 @@ class Sampling:
             ("temperature", 0 <= self.temperature < float("inf"), "0 (greedy) or more"),
             ("top_p", 0 < self.top_p <= 1, "more than 0 and at most 1"),
             ("top_k", self.top_k >= 0, "0 (no limit) or more"),
+            ("min_p", 0 <= self.min_p <= 1, "between 0 (no limit) and 1"),
+            ("frequency_penalty", isfinite(self.frequency_penalty), "a number"),
+            ("presence_penalty", isfinite(self.presence_penalty), "a number"),
+            (
+                "logit_bias",
+                all(token >= 0 and isfinite(value) for token, value in self.logit_bias),
+                "pairs of a token id and a number",
+            ),
             ("n", self.n >= 1, "at least 1"),
             ("stop", all(self.stop), "strings that are not empty"),
             ("top_logprobs", self.top_logprobs >= 0, "0 or more"),
@@ -72,8 +91,8 @@ class Completion:
     """One sampled continuation.
 
     `logprobs` are natural logarithms of the model's own probabilities, at temperature 1 and before any
-    truncation, one for each of `token_ids` (the end token, when one was drawn, included), whatever the
-    sampling settings were. Empty when a remote server does not return them.
+    bias, penalty or truncation, one for each of `token_ids` (the end token, when one was drawn, included),
+    whatever the sampling settings were. Empty when a remote server does not return them.
     """
 
     text: str
@@ -137,7 +156,7 @@ class Engine(Protocol):
         """Complete each prompt under each of the sampling settings.
 
         Args:
-            prompts: raw texts or messages.
+            prompts: raw texts, token ids or messages.
             sampling: one or several settings; a prompt's completions come back in their order.
             hidden_layers: layers whose state at the prompt's last token to return (0 is the embedding);
                 engines whose `layers` is 0 ignore it.

@@ -13,11 +13,12 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from candor.core.errors import CandorError
 from candor.engine.endpoint import Endpoint, RefusedError
-from candor.engine.protocol import Completion, Generation, Prompt, Sampling, settings_of
+from candor.engine.prompts import is_ids
+from candor.engine.protocol import Completion, Generation, Message, Prompt, Sampling, settings_of
 from candor.engine.remote_scoring import RemoteScorer
 from candor.engine.wire import Cards, Choices
 
@@ -32,7 +33,12 @@ _log = logging.getLogger(__name__)
 _NEUTRAL: dict[str, Body] = {
     "vllm": {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "return_token_ids": True},
     "llamacpp": {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
+    "candor": {"return_token_ids": True},
 }
+# Servers that can be told to go on behind an end token.
+_GOES_ON = ("vllm", "llamacpp", "candor")
+# Servers with vLLM's /tokenize.
+_TOKENIZES = ("vllm", "candor")
 # Statuses that say "not with these options": bad request, unprocessable, not implemented.
 _OPTION_REFUSED = (400, 422, 501)
 
@@ -182,7 +188,7 @@ class RemoteEngine:
             sampling: the setting.
             start: the first completion's place among all of this prompt.
         """
-        path = "/completions" if isinstance(prompt, str) else "/chat/completions"
+        path = "/completions" if isinstance(prompt, str) or is_ids(prompt) else "/chat/completions"
         # Greedy copies are all the same, and vLLM refuses n > 1 for them.
         wanted = sampling.n if sampling.temperature > 0 else min(1, sampling.n)
         found: list[Completion] = []
@@ -205,6 +211,11 @@ class RemoteEngine:
                 "a server can't be told to leave out tokens at the first place only",
                 fix="use the local engine for this",
             )
+        if sampling.ignore_end and self._server not in _GOES_ON:
+            raise CandorError(
+                f"{self._endpoint.url} can't be told to go on behind an end token",
+                fix="use the local engine, or a server of Candor's, vLLM's or llama.cpp's",
+            )
         body: Body = {
             "model": self._model,
             "max_tokens": sampling.max_tokens,
@@ -216,17 +227,16 @@ class RemoteEngine:
         if isinstance(prompt, str):
             # llama.cpp reads 0 as "none", so at least one alternative is asked for.
             body |= {"prompt": prompt, "logprobs": max(1, sampling.top_logprobs)}
+        elif is_ids(prompt):
+            body |= {"prompt": list(prompt), "logprobs": max(1, sampling.top_logprobs)}
         else:
-            body |= {"messages": [dict(message) for message in prompt], "logprobs": True}
+            messages = cast("Sequence[Message]", prompt)
+            body |= {"messages": [dict(message) for message in messages], "logprobs": True}
             if sampling.top_logprobs:
                 body["top_logprobs"] = sampling.top_logprobs
         if n > 1:
             body["n"] = n
-        if sampling.stop:
-            body["stop"] = list(sampling.stop)
-        if sampling.top_k > 0:
-            body["top_k"] = sampling.top_k
-        return body
+        return body | _asked(sampling)
 
     def _ask(self, path: str, body: Body, *, keep_logprobs: bool) -> Choices:
         """Ask; when the server refuses, try without the options that can be done without, and remember.
@@ -270,7 +280,12 @@ class RemoteEngine:
         Raises:
             CandorError: the server can't do this (see `candor.engine.remote_scoring`).
         """
-        scorer = RemoteScorer(self._endpoint, self._model, tokenizes=self._server == "vllm")
+        scorer = RemoteScorer(
+            self._endpoint,
+            self._model,
+            tokenizes=self._server in _TOKENIZES,
+            echoes_ids=self._server == "candor",
+        )
         pairs = zip(prompts, completions, strict=True)
         return self._in_parallel([partial(scorer.score, prompt, completion) for prompt, completion in pairs])
 
@@ -290,6 +305,20 @@ class RemoteEngine:
                 return [future.result() for future in futures]
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _asked(sampling: Sampling) -> Body:
+    """What a server may not know is sent only where it is asked for."""
+    options: Body = {
+        "stop": list(sampling.stop),
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
+        "logit_bias": {str(token): value for token, value in sampling.logit_bias},
+        "ignore_eos": sampling.ignore_end,
+    }
+    return {name: value for name, value in options.items() if value}
 
 
 def _leave_out(body: Body, options: frozenset[str]) -> Body:

@@ -9,9 +9,13 @@ scored there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from candor.core.errors import CandorError
 from candor.engine.endpoint import Endpoint, RefusedError
-from candor.engine.protocol import Prompt
+from candor.engine.prompts import is_ids
+from candor.engine.protocol import Message, Prompt
 from candor.engine.wire import Choices, LogProbs, Tokens
 
 
@@ -22,12 +26,14 @@ class RemoteScorer:
         endpoint: the server.
         model: the model's name there.
         tokenizes: whether it has vLLM's /tokenize beside /v1.
+        echoes_ids: whether it echoes a prompt of token ids, as Candor's own server does.
     """
 
-    def __init__(self, endpoint: Endpoint, model: str, *, tokenizes: bool) -> None:
+    def __init__(self, endpoint: Endpoint, model: str, *, tokenizes: bool, echoes_ids: bool = False) -> None:
         self._endpoint = endpoint
         self._model = model
         self._tokenizes = tokenizes
+        self._echoes_ids = echoes_ids
 
     def score(self, prompt: Prompt, completion: str) -> list[float]:
         """Log-probability of each token of `completion` after `prompt`; no end token is added.
@@ -46,19 +52,26 @@ class RemoteScorer:
                     raise
             else:
                 return self._by_tokens(head, tail)
+        if is_ids(prompt):
+            raise self._can_not("it does not tell what text it makes of token ids")
         if not isinstance(prompt, str):
             raise self._can_not("it does not tell what text its chat template makes of the messages")
         return self._by_echo(prompt, completion)
 
     def _tokens(self, prompt: Prompt, *, add_special_tokens: bool = True) -> tuple[int, ...]:
         body: dict[str, object] = {"model": self._model}
+        if is_ids(prompt):
+            return tuple(prompt)
         if isinstance(prompt, str):
             body |= {"prompt": prompt, "add_special_tokens": add_special_tokens}
         else:
-            body |= {"messages": [dict(message) for message in prompt], "add_generation_prompt": True}
+            messages = cast("Sequence[Message]", prompt)
+            body |= {"messages": [dict(message) for message in messages], "add_generation_prompt": True}
         return self._endpoint.post(f"{self._endpoint.root}/tokenize", body, Tokens).tokens
 
     def _by_tokens(self, head: tuple[int, ...], tail: tuple[int, ...]) -> list[float]:
+        if self._echoes_ids:
+            return self._by_echoed_ids(head, tail)
         body: dict[str, object] = {
             "model": self._model,
             "prompt": [*head, *tail],
@@ -73,6 +86,21 @@ class RemoteScorer:
             if entry is None or token not in entry:
                 raise self._can_not("it gives no log-probability for a token of the completion")
             scores.append(entry[token].logprob)
+        return scores
+
+    def _by_echoed_ids(self, head: tuple[int, ...], tail: tuple[int, ...]) -> list[float]:
+        body: dict[str, object] = {
+            "model": self._model,
+            "prompt": [*head, *tail],
+            "max_tokens": 0,
+            "echo": True,
+            "logprobs": 0,
+        }
+        echoed = self._endpoint.post("/completions", body, Choices).choices[0].logprobs or LogProbs()
+        values = (echoed.token_logprobs or ())[len(head) :]
+        scores = [value for value in values if value is not None]
+        if len(scores) != len(tail):
+            raise self._can_not("it returned no log-probabilities of the prompt")
         return scores
 
     def _by_echo(self, prompt: str, completion: str) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from candor.model.kernels import flat
 
 _MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+# Likeliest tokens among which top-k and top-p look first.
+_HEAD = 1024
 
 
 def row_key(seed: int, prompt: int, place: int) -> int:
@@ -43,6 +46,36 @@ def _mix(value: np.ndarray) -> np.ndarray:
         return value ^ (value >> np.uint64(31))
 
 
+@dataclass(frozen=True)
+class Shifts:
+    """What biases and penalties add to logits: the entries of a [R, V] matrix that are not 0."""
+
+    rows_E: torch.Tensor
+    tokens_E: torch.Tensor
+    values_E: torch.Tensor  # float32
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[int, float]]) -> Shifts | None:
+        """From what is added to each row's tokens; None if that is nothing."""
+        counts = [len(row) for row in rows]
+        if not any(counts):
+            return None
+        return cls(
+            torch.repeat_interleave(torch.tensor(counts)),
+            torch.tensor([token for row in rows for token in row]),
+            torch.tensor([value for row in rows for value in row.values()], dtype=torch.float32),
+        )
+
+    def among(self, rows_S: torch.Tensor) -> Shifts:
+        """The same for a batch of these rows only, in rising order; no other has anything added to it."""
+        return Shifts(torch.searchsorted(rows_S, self.rows_E), self.tokens_E, self.values_E)
+
+    def added_to(self, logits_RV: torch.Tensor) -> torch.Tensor:
+        """New logits; float32."""
+        places = (self.rows_E.to(logits_RV.device), self.tokens_E.to(logits_RV.device))
+        return logits_RV.index_put(places, self.values_E.to(logits_RV.device), accumulate=True)
+
+
 @dataclass
 class RowSettings:
     """Settings of each row, as tensors of length R."""
@@ -51,6 +84,30 @@ class RowSettings:
     top_p_R: torch.Tensor
     top_k_R: torch.Tensor
     keys_R: np.ndarray
+    min_p_R: torch.Tensor | None = None  # None: 0 for all
+    shifts: Shifts | None = None
+
+    def among(self, rows_S: torch.Tensor) -> RowSettings:
+        """The settings of these rows, in rising order, all that have shifts among them."""
+        return RowSettings(
+            self.temperature_R[rows_S],
+            self.top_p_R[rows_S],
+            self.top_k_R[rows_S],
+            self.keys_R[rows_S.numpy()],
+            None if self.min_p_R is None else self.min_p_R[rows_S],
+            None if self.shifts is None else self.shifts.among(rows_S),
+        )
+
+    @property
+    def special(self) -> torch.Tensor:
+        """Which rows take more than a temperature, [R]."""
+        cut_R = (self.top_p_R < 1) | (self.top_k_R > 0)
+        if self.min_p_R is not None:
+            cut_R |= self.min_p_R > 0
+        special_R = cut_R & (self.temperature_R > 0)
+        if self.shifts is not None:
+            special_R[self.shifts.rows_E] = True
+        return special_R
 
 
 def draw(
@@ -60,28 +117,22 @@ def draw(
 
     Args:
         logits_RV: logits; bfloat16 and float32 on a CPU are read as they are by a compiled kernel, but for
-            rows that cut the distribution.
+            rows that cut or shift the distribution.
         settings: each row's settings.
         step_R: tokens drawn so far in each row.
 
     Returns:
-        Token ids [R] and their log-probabilities [R] under the model itself (temperature 1, nothing cut).
+        Token ids [R] and their log-probabilities [R] under the model itself (temperature 1, nothing shifted,
+        nothing cut).
     """
     uniform_R = uniforms(settings.keys_R, step_R)
-    cut_R = (settings.top_p_R < 1) | (settings.top_k_R > 0)
     if not _compiled(logits_RV):
         return _drawn(logits_RV.float(), settings, uniform_R)
     tokens_R, logprobs_R = _chosen(logits_RV, settings, uniform_R)
-    rows = torch.nonzero(cut_R & (settings.temperature_R > 0)).squeeze(1)
+    rows = torch.nonzero(settings.special).squeeze(1)
     if len(rows):
-        picked = rows.numpy()
-        part = RowSettings(
-            settings.temperature_R[rows],
-            settings.top_p_R[rows],
-            settings.top_k_R[rows],
-            settings.keys_R[picked],
-        )
-        tokens_R[rows], logprobs_R[rows] = _drawn(logits_RV[rows].float(), part, uniform_R[picked])
+        part = settings.among(rows)
+        tokens_R[rows], logprobs_R[rows] = _drawn(logits_RV[rows].float(), part, uniform_R[rows.numpy()])
     return tokens_R, logprobs_R
 
 
@@ -101,16 +152,20 @@ def _chosen(
 def _drawn(
     logits_RV: torch.Tensor, settings: RowSettings, uniform_R: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same in tensor operations, for any device and any cut; float32 logits."""
-    tokens_R = logits_RV.argmax(dim=-1)
+    """The same in tensor operations, for any device, shift and cut; float32 logits."""
+    shifted_RV = logits_RV if settings.shifts is None else settings.shifts.added_to(logits_RV)
+    tokens_R = shifted_RV.argmax(dim=-1)
     device = logits_RV.device
     sampled = torch.nonzero(settings.temperature_R > 0).squeeze(1)
     if len(sampled):
         uniform = torch.from_numpy(uniform_R[sampled.numpy()]).to(device)
-        scaled = logits_RV[sampled.to(device)]
+        scaled = shifted_RV[sampled.to(device)]
         # Less the maximum first: a tiny temperature then gives 0 and -inf, not inf.
         scaled -= scaled.amax(dim=-1, keepdim=True)
         scaled /= settings.temperature_R[sampled, None].to(device)
+        if settings.min_p_R is not None:  # the likeliest token's value is 0 here
+            least = settings.min_p_R[sampled, None].to(device).log()
+            scaled = scaled.masked_fill(scaled < least, float("-inf"))
         top_p, top_k = settings.top_p_R[sampled].to(device), settings.top_k_R[sampled].to(device)
         tokens_R[sampled.to(device)] = _inverse_cdf(_truncated(scaled, top_p, top_k), uniform)
     chosen = logits_RV.gather(1, tokens_R[:, None]).squeeze(1)
@@ -143,15 +198,46 @@ def _inverse_cdf(logits_RV: torch.Tensor, uniform_R: torch.Tensor) -> torch.Tens
 
 def _truncated(logits_RV: torch.Tensor, top_p_R: torch.Tensor, top_k_R: torch.Tensor) -> torch.Tensor:
     """Set what top-k and top-p (nucleus, Holtzman et al. 2020) exclude to -inf."""
-    if bool((top_p_R >= 1).all()) and bool((top_k_R <= 0).all()):
+    cut_R = (top_p_R < 1) | (top_k_R > 0)
+    if not bool(cut_R.any()):
         return logits_RV
+    if logits_RV.shape[1] <= _HEAD:
+        return _cut(logits_RV, top_p_R, top_k_R)
+    # Ordering a whole vocabulary takes longer than a decode step of a small model; what is kept is nearly
+    # always among its first thousand.
+    head, order = logits_RV.topk(_HEAD, dim=-1)
+    limited = top_k_R > 0
+    ordered = _first(head, top_k_R)
+    norm = torch.where(limited, ordered.logsumexp(dim=-1), logits_RV.logsumexp(dim=-1))
+    share = torch.exp(ordered - norm[:, None])
+    inside = torch.where(limited, top_k_R <= _HEAD, share.sum(dim=-1) > top_p_R)
+    kept = torch.full_like(logits_RV, float("-inf")).scatter_(1, order, _nucleus(ordered, share, top_p_R))
+    if bool((cut_R & ~inside).any()):
+        rows = torch.nonzero(cut_R & ~inside).squeeze(1)
+        kept[rows] = _cut(logits_RV[rows], top_p_R[rows], top_k_R[rows])
+    kept[~cut_R] = logits_RV[~cut_R]
+    return kept
+
+
+def _cut(logits_RV: torch.Tensor, top_p_R: torch.Tensor, top_k_R: torch.Tensor) -> torch.Tensor:
+    """The same by ordering the whole vocabulary."""
     ordered, order = logits_RV.sort(dim=-1, descending=True)
-    rank = torch.arange(logits_RV.shape[1], device=logits_RV.device)[None, :]
-    limit = torch.where(top_k_R > 0, top_k_R, logits_RV.shape[1])[:, None]
-    ordered = ordered.masked_fill(rank >= limit, float("-inf"))
-    mass = torch.softmax(ordered, dim=-1).cumsum(dim=-1)
+    ordered = _first(ordered, top_k_R)
+    kept = _nucleus(ordered, torch.softmax(ordered, dim=-1), top_p_R)
+    return torch.empty_like(logits_RV).scatter_(1, order, kept)
+
+
+def _first(ordered_RN: torch.Tensor, top_k_R: torch.Tensor) -> torch.Tensor:
+    rank = torch.arange(ordered_RN.shape[1], device=ordered_RN.device)[None, :]
+    limit = torch.where(top_k_R > 0, top_k_R, ordered_RN.shape[1])[:, None]
+    return ordered_RN.masked_fill(rank >= limit, float("-inf"))
+
+
+def _nucleus(ordered_RN: torch.Tensor, share_RN: torch.Tensor, top_p_R: torch.Tensor) -> torch.Tensor:
+    """Logits in falling order, of which the first that reach top-p together are kept, at least one."""
+    mass = share_RN.cumsum(dim=-1)
     before = torch.cat([torch.zeros_like(mass[:, :1]), mass[:, :-1]], dim=1)
+    rank = torch.arange(ordered_RN.shape[1], device=ordered_RN.device)[None, :]
     # The sum may round to 1 before the last token; a row with top-p 1 (beside one with less) keeps all.
     outside = (before >= top_p_R[:, None]) & (top_p_R < 1)[:, None] & (rank > 0)
-    ordered = ordered.masked_fill(outside, float("-inf"))
-    return torch.empty_like(logits_RV).scatter_(1, order, ordered)
+    return ordered_RN.masked_fill(outside, float("-inf"))

@@ -2,52 +2,89 @@
 
     prefix    tokens that all prompts start with, once
     prompts   the rest of each prompt, once for all of its completions
-    own       each completion's tokens, in a place of its own
+    own       each completion's tokens, in a block of its own that doubles when it is full
 
-Completions that end leave their place to others; nothing is moved, and no row is padded to another's length.
+Completions that end leave their block to others; no row is padded to another's length, so that memory goes by
+the tokens there are, whatever the mix of lengths.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bisect import insort
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from candor.engine.cache import BatchCache
 
-_FIRST_CAPACITY = 32  # tokens of a completion before its place has to grow
+_FIRST_CAPACITY = 32  # tokens of a completion before its block has to grow
 
 
-@dataclass
-class _Pool:
-    """Places of equal capacity, one tensor a layer, [2, places, groups, capacity, size]; grown when full."""
+class Arena:
+    """Blocks of keys and values of so many tokens each, in one tensor a layer.
 
-    layers: list[torch.Tensor] = field(default_factory=list)
-    free: list[int] = field(default_factory=list)
+    A block is [2, groups, tokens, size]: keys, then values. Blocks that are given back are taken again, first
+    fit; when none fits, all layers grow by half.
+
+    Args:
+        layers: for shapes and type, keys [rows, groups, columns, size] of each layer.
+    """
+
+    def __init__(self, layers: Sequence[torch.Tensor]) -> None:
+        self.layers = [keys.new_empty(2, 0) for keys in layers]  # [2, tokens · groups · size]
+        self._shapes = [(keys.shape[1], keys.shape[3]) for keys in layers]
+        self._tokens = 0
+        self._free: list[tuple[int, int]] = []  # (start, tokens), in order, no two adjacent
 
     @property
-    def capacity(self) -> int:
-        return self.layers[0].shape[3]
+    def tokens(self) -> int:
+        """Room in all, in tokens."""
+        return self._tokens
 
-    def grow(self, places: int, capacity: int) -> None:
-        """Make room for so many places of at least this capacity; what is there stays."""
-        _, old_places, groups, old_capacity, size = self.layers[0].shape
-        places, capacity = max(places, old_places), max(capacity, old_capacity)
-        if (places, capacity) == (old_places, old_capacity):
-            return
-        for number, old in enumerate(self.layers):
-            new = old.new_empty(2, places, groups, capacity, size)
-            new[:, :old_places, :, :old_capacity] = old
-            self.layers[number] = new
-        self.free += range(old_places, places)
+    def take(self, sizes: Sequence[int]) -> list[int]:
+        """Where blocks of these many tokens begin."""
+        found = [self._fit(size) for size in sizes]
+        if lacking := sum(size for size, start in zip(sizes, found, strict=True) if start is None):
+            self._grow(lacking)
+        starts = []
+        for size, start in zip(sizes, found, strict=True):
+            place = self._fit(size) if start is None else start
+            assert place is not None
+            starts.append(place)
+        return starts
 
-    def take(self, count: int) -> list[int]:
-        """Free places, lowest first; more are made if there are too few."""
-        if len(self.free) < count:
-            self.grow(self.layers[0].shape[1] + count - len(self.free), self.capacity)
-        self.free.sort(reverse=True)
-        return [self.free.pop() for _ in range(count)]
+    def give(self, start: int, tokens: int) -> None:
+        """Let a block go."""
+        insort(self._free, (start, tokens))
+        place = self._free.index((start, tokens))
+        for left in (place, place - 1):  # with what is behind it, then with what is before it
+            if 0 <= left < len(self._free) - 1:
+                (begin, size), (following, more) = self._free[left : left + 2]
+                if begin + size == following:
+                    self._free[left : left + 2] = [(begin, size + more)]
+
+    def block(self, layer: int, start: int, tokens: int) -> torch.Tensor:
+        """A view of a block, [2, groups, tokens, size]."""
+        groups, size = self._shapes[layer]
+        line = self.layers[layer][:, start * groups * size : (start + tokens) * groups * size]
+        return line.view(2, groups, tokens, size)
+
+    def _fit(self, tokens: int) -> int | None:
+        for place, (start, size) in enumerate(self._free):
+            if size >= tokens:
+                self._free[place : place + 1] = [(start + tokens, size - tokens)] if size > tokens else []
+                return start
+        return None
+
+    def _grow(self, tokens: int) -> None:
+        added = max(tokens, self._tokens // 2)
+        for layer, (old, (groups, size)) in enumerate(zip(self.layers, self._shapes, strict=True)):
+            new = old.new_empty(2, (self._tokens + added) * groups * size)
+            new[:, : old.shape[1]] = old
+            self.layers[layer] = new
+        self._tokens += added
+        self.give(self._tokens - added, added)
 
 
 class Slots:
@@ -55,72 +92,91 @@ class Slots:
 
     Attributes:
         prefix: [2, groups, columns, size] of each layer.
-        prompt_place, prompt_length, place, length: [rows] int64.
+        prompt_start, prompt_length: [rows] int64, in tokens.
+        start, length, capacity: [rows] int64, of a row's own tokens.
     """
 
-    def __init__(self, prefix: BatchCache | None, like: BatchCache, longest: int) -> None:
+    def __init__(self, prefix: BatchCache | None, like: BatchCache) -> None:
         """No rows yet.
 
         Args:
             prefix: the shared tokens' cache, of one row.
             like: any cache of the model, for shapes and type.
-            longest: tokens of the longest completion.
         """
-        self._longest = longest
         self._shared = prefix.prefix if prefix else 0
-        self.prefix, self._prompts, self._own = [], _Pool(), _Pool()
-        for number, (keys, _) in enumerate(like.parts()):
-            groups, size = keys.shape[1], keys.shape[3]
+        keys = [keys for keys, _ in like.parts()]
+        self.prefix = []
+        for number, one in enumerate(keys):
             if prefix:
                 pair = [part[0, :, : self._shared] for part in prefix.parts()[number]]
                 self.prefix.append(torch.stack(pair).contiguous())
             else:
-                self.prefix.append(keys.new_empty(2, groups, 0, size))
-            for pool in (self._prompts, self._own):
-                pool.layers.append(keys.new_empty(2, 0, groups, 0, size))
-        self.prompt_place = self.prompt_length = self.place = self.length = np.zeros(0, np.int64)
+                self.prefix.append(one.new_empty(2, one.shape[1], 0, one.shape[3]))
+        self._prompts, self._own = Arena(keys), Arena(keys)
+        self._names = ("prompt_start", "prompt_length", "start", "length", "capacity", "_longest")
+        self.prompt_start = self.prompt_length = np.zeros(0, np.int64)
+        self.start = self.length = self.capacity = self._longest = np.zeros(0, np.int64)
 
-    def admit(self, cache: BatchCache, completions: int) -> None:
-        """Add the rows of freshly read prompts: so many for each row of their cache."""
+    def admit(self, cache: BatchCache, longest: Sequence[Sequence[int]]) -> None:
+        """Add the rows of freshly read prompts.
+
+        Args:
+            cache: a row for each prompt.
+            longest: for each prompt, the most tokens of each of its completions.
+        """
         shared, width = cache.prefix, cache.mask.shape[1]
         lengths = cache.mask[:, shared:].sum(dim=1).tolist()
-        self._prompts.grow(0, max(lengths))
-        self._own.grow(0, min(self._longest, _FIRST_CAPACITY))
-        places = self._prompts.take(len(lengths))
+        starts = self._prompts.take(lengths)
         for layer, (keys, values) in enumerate(cache.parts()):
-            for side, part in enumerate((keys, values)):
-                for row, (place, length) in enumerate(zip(places, lengths, strict=True)):
-                    self._prompts.layers[layer][side, place, :, :length] = part[
-                        row, :, width - length : width
-                    ]
-        own = self._own.take(len(lengths) * completions)
-        self.prompt_place = np.concatenate([self.prompt_place, np.repeat(places, completions)])
-        self.prompt_length = np.concatenate([self.prompt_length, np.repeat(lengths, completions)])
-        self.place = np.concatenate([self.place, own])
-        self.length = np.concatenate([self.length, np.zeros(len(own), np.int64)])
+            for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+                block = self._prompts.block(layer, start, length)
+                block[0] = keys[row, :, width - length : width]
+                block[1] = values[row, :, width - length : width]
+        counts = [len(one) for one in longest]
+        most = [tokens for one in longest for tokens in one]
+        capacity = [min(tokens, _FIRST_CAPACITY) for tokens in most]
+        fresh = (
+            np.repeat(starts, counts),
+            np.repeat(lengths, counts),
+            self._own.take(capacity),
+            np.zeros(len(most), np.int64),
+            capacity,
+            most,
+        )
+        for name, added in zip(self._names, fresh, strict=True):
+            setattr(self, name, np.concatenate([getattr(self, name), np.array(added, np.int64)]))
 
     def keep(self, rows: list[int]) -> None:
         """Let all other rows go."""
         kept = np.array(rows, dtype=np.int64)
-        gone = np.setdiff1d(np.arange(len(self.place)), kept)
-        self._own.free += self.place[gone].tolist()
-        self._prompts.free += sorted({*self.prompt_place.tolist()} - {*self.prompt_place[kept].tolist()})
-        for name in ("prompt_place", "prompt_length", "place", "length"):
+        gone = np.setdiff1d(np.arange(len(self.start)), kept)
+        for start, capacity in zip(self.start[gone].tolist(), self.capacity[gone].tolist(), strict=True):
+            self._own.give(start, capacity)
+        prompts = dict(zip(self.prompt_start.tolist(), self.prompt_length.tolist(), strict=True))
+        for start in prompts.keys() - {*self.prompt_start[kept].tolist()}:
+            self._prompts.give(start, prompts[start])
+        for name in self._names:
             setattr(self, name, getattr(self, name)[kept])
 
     def extend(self) -> None:
         """Make sure that every row has room for one more token."""
-        if len(self.length) and int(self.length.max()) >= self._own.capacity:
-            self._own.grow(0, min(self._longest, 2 * self._own.capacity))
+        full = np.nonzero(self.length >= self.capacity)[0]
+        if not len(full):
+            return
+        before = [*zip(self.start[full].tolist(), self.capacity[full].tolist(), strict=True)]
+        # One that is done may run along for a step or two, hence no less than one more.
+        capacity = np.maximum(np.minimum(2 * self.capacity[full], self._longest[full]), self.length[full] + 1)
+        after = self._own.take(capacity.tolist())
+        for layer in range(len(self.prefix)):
+            for (start, old), now, new in zip(before, after, capacity.tolist(), strict=True):
+                self._own.block(layer, now, new)[:, :, :old] = self._own.block(layer, start, old)
+        for start, old in before:
+            self._own.give(start, old)
+        self.start[full], self.capacity[full] = after, capacity
 
     def layer(self, number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Prefix, prompts and own tokens of a layer, each [2, …]."""
         return self.prefix[number], self._prompts.layers[number], self._own.layers[number]
-
-    @property
-    def capacities(self) -> tuple[int, int]:
-        """Of a prompt's place and of a completion's."""
-        return self._prompts.capacity, self._own.capacity
 
     @property
     def positions(self) -> np.ndarray:

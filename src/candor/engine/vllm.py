@@ -211,15 +211,21 @@ class VllmEngine:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k or -1,
+            min_p=sampling.min_p,
+            frequency_penalty=sampling.frequency_penalty,
+            presence_penalty=sampling.presence_penalty,
+            logit_bias=dict(sampling.logit_bias) or None,
             seed=key % _SEEDS if sampling.temperature else None,
             stop=list(sampling.stop),
-            stop_token_ids=sorted(self._ends),
+            stop_token_ids=[] if sampling.ignore_end else sorted(self._ends),
+            ignore_eos=sampling.ignore_end,
             logprobs=sampling.top_logprobs,
         )
 
     def _completion(self, output: Any, sampling: Sampling) -> Completion:
         tokens = tuple(output.token_ids)
-        shown = tokens[:-1] if tokens and tokens[-1] in self._ends else tokens
+        ended = bool(tokens) and tokens[-1] in self._ends and not sampling.ignore_end
+        shown = tokens[:-1] if ended else tokens
         stopped = isinstance(output.stop_reason, str)  # vLLM cut the text before the string
         text = output.text if stopped else str(self.tokenizer.decode(list(shown), skip_special_tokens=True))
         return Completion(

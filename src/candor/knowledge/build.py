@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from candor.data.types import Question
+from candor.engine.gate import ABSTENTION
 from candor.knowledge.judge import Verdict, judge
 from candor.knowledge.probe import ask
 from candor.knowledge.recipe import BuildSettings, ProbeSettings
@@ -16,7 +17,7 @@ from candor.knowledge.split import draw
 # All begin with the same token, so that its probability is one score for the decision to refuse, whatever
 # wording follows.
 REFUSALS = (
-    "I don't know.",
+    ABSTENTION,
     "I don't know the answer to that.",
     "I don't know that.",
     "I'm not sure.",

@@ -1,9 +1,8 @@
-"""A tuned checkpoint's gate: its probe and its own inclination to refuse, weighed into one confidence."""
+"""A tuned checkpoint's gate, weighed on validation questions, and questions asked through it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,90 +10,50 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from candor.core.files import read_json, write_json
+from candor.engine.gate import Gate
 from candor.engine.local import LocalEngine
 from candor.knowledge.build import REFUSALS
 from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.refusal import answers_instead, refusal_logit, reply_to
-from candor.knowledge.signal import Bools, Floats, LinearProbe, sigmoid, threshold_for
+from candor.knowledge.signal import Bools, threshold_for
 from candor.model.load import resolve
+from candor.model.probe import Floats, LinearProbe, sigmoid
 
-_FILE = "candor_gate.json"
 
+def fit_gate(
+    probe: LinearProbe,
+    logits: Floats,
+    against_refusal: Floats,
+    right: Bools,
+    validation: Bools,
+    *,
+    max_over_refusal: float,
+    token: int,
+) -> Gate:
+    """Weigh the two on the validation questions, and set the threshold there.
 
-@dataclass(frozen=True)
-class Gate:
-    """confidence = sigmoid(on_probe · probe's log-odds + on_refusal · log-odds against refusing + bias).
-
-    Below `threshold` (a confidence) the gate says "I don't know". `token` is the refusals' first token.
+    Args:
+        probe: the tuned model's probe.
+        logits: [n], its log-odds.
+        against_refusal: [n], the tuned model's log-odds against refusing.
+        right: [n], whether the untuned model's answer was right.
+        validation: [n], which questions to use.
+        max_over_refusal: share of right answers that may be refused.
+        token: the refusals' first token.
     """
+    columns = np.stack([logits, against_refusal], axis=1)[validation]
+    scaler = StandardScaler().fit(columns)
+    model = LogisticRegression(C=1.0).fit(scaler.transform(columns), right[validation])
+    weights = model.coef_[0] / scaler.scale_
+    bias = float(model.intercept_[0] - (weights * scaler.mean_).sum())
+    scores = sigmoid(columns @ weights + bias)
+    threshold = threshold_for(scores, right[validation], max_over_refusal)
+    return Gate(probe, float(weights[0]), float(weights[1]), bias, float(np.clip(threshold, 0, 1)), token)
 
-    probe: LinearProbe
-    on_probe: float
-    on_refusal: float
-    bias: float
-    threshold: float
-    token: int
 
-    @classmethod
-    def fit(
-        cls,
-        probe: LinearProbe,
-        logits: Floats,
-        against_refusal: Floats,
-        right: Bools,
-        validation: Bools,
-        *,
-        max_over_refusal: float,
-        token: int,
-    ) -> Gate:
-        """Weigh the two on the validation questions, and set the threshold there.
-
-        Args:
-            probe: the tuned model's probe.
-            logits: [n], its log-odds.
-            against_refusal: [n], the tuned model's log-odds against refusing.
-            right: [n], whether the untuned model's answer was right.
-            validation: [n], which questions to use.
-            max_over_refusal: share of right answers that may be refused.
-            token: the refusals' first token.
-        """
-        columns = np.stack([logits, against_refusal], axis=1)[validation]
-        scaler = StandardScaler().fit(columns)
-        model = LogisticRegression(C=1.0).fit(scaler.transform(columns), right[validation])
-        weights = model.coef_[0] / scaler.scale_
-        bias = float(model.intercept_[0] - (weights * scaler.mean_).sum())
-        scores = sigmoid(columns @ weights + bias)
-        threshold = threshold_for(scores, right[validation], max_over_refusal)
-        return cls(probe, float(weights[0]), float(weights[1]), bias, float(np.clip(threshold, 0, 1)), token)
-
-    def confidence(self, states: Floats, against_refusal: Floats) -> Floats:
-        """Probability that a right answer is known, [n], from states [n, width] and log-odds [n]."""
-        mixed = self.on_probe * self.probe.logit(states) + self.on_refusal * against_refusal + self.bias
-        return sigmoid(mixed)
-
-    def save(self, folder: Path, asking: ProbeSettings) -> None:
-        """Put the gate, and how questions have to be asked for it, beside a checkpoint."""
-        self.probe.save(folder)
-        fields = ("on_probe", "on_refusal", "bias", "threshold", "token")
-        asked = {"instruction": asking.instruction, "max_tokens": asking.max_tokens}
-        write_json(
-            folder / _FILE, {"format": 1, "asking": asked, **{name: getattr(self, name) for name in fields}}
-        )
-
-    @classmethod
-    def load(cls, folder: Path) -> tuple[Gate, ProbeSettings]:
-        """What `save` wrote.
-
-        Raises:
-            CandorError: the checkpoint has no probe.
-        """
-        probe = LinearProbe.load(folder)
-        fields: dict[str, Any] = read_json(folder / _FILE)
-        fields.pop("format", None)
-        return cls(probe, **{k: v for k, v in fields.items() if k != "asking"}), ProbeSettings(
-            **fields["asking"]
-        )
+def asking_of(settings: ProbeSettings) -> dict[str, Any]:
+    """What is kept beside a gate: how questions have to be asked for it."""
+    return {"instruction": settings.instruction, "max_tokens": settings.max_tokens}
 
 
 def answer_with_confidence(model: str, question: str) -> dict[str, Any]:
@@ -113,7 +72,8 @@ def answer_with_confidence(model: str, question: str) -> dict[str, Any]:
         CandorError: the checkpoint has no gate.
     """
     folder = Path(resolve(model))
-    gate, asking = Gate.load(folder)
+    gate, asked = Gate.load(folder)
+    asking = ProbeSettings(**asked)
     engine = LocalEngine.load(str(folder))
     reply = reply_to(engine, [question], asking, layers=[gate.probe.layer])[0]
     assert reply.hidden is not None

@@ -11,6 +11,7 @@ from candor.core.errors import CandorError
 from candor.core.files import read_json, read_jsonl
 from candor.data.invented import invented_questions
 from candor.data.types import Question
+from candor.engine.gate import Gate
 from candor.engine.local import LocalEngine
 from candor.knowledge.evaluate import (
     AbilityRun,
@@ -21,7 +22,7 @@ from candor.knowledge.evaluate import (
     ranking_scores,
 )
 from candor.knowledge.evidence import Bools, Floats
-from candor.knowledge.gate import Gate
+from candor.knowledge.gate import asking_of, fit_gate
 from candor.knowledge.judge import Verdict, judge
 from candor.knowledge.probe import layers_of, read_hidden, read_probe
 from candor.knowledge.recipe import KnowledgeRecipe
@@ -83,7 +84,7 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
     token = int(read_json(run.path("tune.json"))["dial"]["token"])
     signals, gate = _signals(recipe, sides, signal, after.replies, token)
     if gate is not None:
-        gate.save(run.path("checkpoint"), recipe.probe)
+        gate.save(run.path("checkpoint"), asking_of(recipe.probe))
     scores = ranking_scores(sides, np.ones(len(sides.rows), dtype=bool))
     if recipe.evaluate.p_true:
         scores["p_true"] = before.p_true
@@ -163,7 +164,7 @@ def _signals(
     probe, _, scores = fit_probe(states[:, None], right, sides.train, validation, layers=[signal.probe.layer])
     signals["probe_tuned"] = scores[0]
     limit = recipe.build.max_over_refusal
-    gate = Gate.fit(probe, scores[0], refusal, right, validation, max_over_refusal=limit, token=token)
+    gate = fit_gate(probe, scores[0], refusal, right, validation, max_over_refusal=limit, token=token)
     signals["combined"] = gate.confidence(states, refusal)
     return signals, gate
 

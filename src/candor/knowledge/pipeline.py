@@ -26,7 +26,7 @@ from candor.core.run import Run
 from candor.data.invented import invented_questions
 from candor.data.types import Question
 from candor.engine.local import LocalEngine
-from candor.engine.prompts import no_template
+from candor.engine.prompts import no_template, template_text
 from candor.engine.protocol import Engine
 from candor.engine.remote import RemoteEngine
 from candor.engine.vllm import VllmEngine
@@ -144,7 +144,7 @@ class KnowledgeRun:
 
     def template(self) -> str | None:
         """The chat template's text: the recipe's may be `plain`, a file or nothing."""
-        return sources.template_text(self.recipe.model.template)
+        return template_text(self.recipe.model.template)
 
     def questions_by_id(self) -> dict[str, Question]:
         """All questions of the run."""
@@ -337,7 +337,7 @@ def check_inputs(recipe: KnowledgeRecipe) -> None:
     Raises:
         CandorError: the model, the documents, the questions or the template can't be found.
     """
-    template = sources.template_text(recipe.model.template)
+    template = template_text(recipe.model.template)
     resolve(recipe.model.name)
     if recipe.engine.engine == "vllm":
         if importlib.util.find_spec("vllm") is None:

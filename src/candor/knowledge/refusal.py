@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from candor.engine.gate import FIRST_WORD, OPENINGS, against_refusal
 from candor.engine.protocol import Engine, Generation, Sampling
 from candor.knowledge.build import REFUSALS
 from candor.knowledge.judge import is_refusal
 from candor.knowledge.probe import answer_of, ask
 from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.records import Answer
+from candor.model.probe import Floats
 
-# All refusals begin with this word; its probability as the first token is the score (see build.REFUSALS).
-FIRST_WORD = "I"
+# All refusals begin with the word whose probability as the first token is the score (see build.REFUSALS).
 assert all(wording.startswith(("I ", "I'")) for wording in REFUSALS)
 
 
@@ -46,7 +46,7 @@ def reply_to(
     # the answers. The second setting shares the first one's prefill.
     sampling = [
         Sampling(max_tokens=max_tokens or asking.max_tokens),
-        Sampling(max_tokens=1, top_logprobs=20),
+        Sampling(max_tokens=1, top_logprobs=OPENINGS),
     ]
     replies = []
     for begin in range(0, len(questions), batch):
@@ -58,10 +58,9 @@ def reply_to(
     return replies
 
 
-def refusal_logit(replies: Sequence[Reply]) -> NDArray[np.float64]:
+def refusal_logit(replies: Sequence[Reply]) -> Floats:
     """The tuned model's log-odds against refusing, from the first token; NaN without alternatives."""
-    values = np.clip(np.array([reply.refusal for reply in replies], dtype=float), 1e-6, 1 - 1e-6)
-    return np.log1p(-values) - np.log(values)
+    return against_refusal(np.array([reply.refusal for reply in replies], dtype=float))
 
 
 def answers_instead(

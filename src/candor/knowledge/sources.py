@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from candor.core.errors import CandorError, InputError
 from candor.data.chunks import chunk_document
 from candor.data.documents import read_corpus
 from candor.data.questions import GivenQuestions, read_given_questions
@@ -75,23 +74,6 @@ def top_up(kept: Sequence[Question], documents: set[str], wanted: int, seed: int
 def drawn(rows: Sequence[Drawn], count: int, seed: int) -> list[Drawn]:
     """At most `count` rows, drawn and ordered by a hash of their ids: more rows asked for keep the first."""
     return sorted(rows, key=lambda row: draw(f"drawn:{seed}:{row.id}"))[:count]
-
-
-def template_text(template: str | None) -> str | None:
-    """The recipe's chat template: `plain` as it is, a file's text, or None for the model's own.
-
-    Raises:
-        InputError: there is no such file.
-    """
-    if template is None or template == "plain":
-        return template
-    path = Path(template)
-    if not path.is_file():
-        raise InputError("no such chat template file", path=path, fix="give `plain` or a Jinja file")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CandorError(f"{path}: not UTF-8 text", fix="give a Jinja template") from error
 
 
 def harvest_to_json(harvest: QuestionHarvest) -> dict[str, Any]:

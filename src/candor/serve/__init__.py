@@ -1,0 +1,1 @@
+"""The serve stage: an OpenAI-compatible server in front of models, raw completions first."""
