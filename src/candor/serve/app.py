@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 import candor
-from candor.serve import errors
+from candor.serve import errors, page
 from candor.serve.answers import sent
 from candor.serve.chat import chat
 from candor.serve.completions import complete
@@ -75,6 +75,7 @@ def create_app(models: Sequence[Served], settings: Settings, metrics: Metrics) -
     _add_generation(app, settings)
     _add_tokens(app)
     _add_facts(app, metrics)
+    page.add(app)
     return app
 
 

@@ -20,10 +20,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from candor.serve.errors import BodyError, RequestError
 from candor.serve.metrics import Metrics
+from candor.serve.page import PAGES
 from candor.serve.settings import Settings
 
-# These answer without a key: whether the server lives is no secret.
-_OPEN = ("/health",)
+# These answer without a key: whether the server lives is no secret, nor is the page that asks for the key.
+_OPEN = ("/health", *PAGES)
 _KNOWN = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/tokenize", "/detokenize", "/health")
 
 
