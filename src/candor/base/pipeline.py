@@ -1,7 +1,7 @@
 """The stages of a base model's run, each reading and writing the run folder.
 
 corpus/                               corpus      (see `corpus`)
-tokenizer/, tokens/, tokenizer.json   tokenizer
+tokenizer/, tokens/                   tokenizer
 checkpoint/, pretrain.json            pretrain
 recall/, metrics.json                 evaluate
 """
@@ -98,7 +98,7 @@ class BaseRun:
                 for done in write_tokens(self.run.path("tokens"), split, texts, tokenizer, start):
                     bar.progress(done, total)
         rows = compared(self._held_out(_COMPARED_BYTES), tokenizer, settings.compare)
-        write_json(self.run.path("tokenizer.json"), {"compared": rows})
+        write_json(self.run.path("tokens", "compared.json"), {"compared": rows})
         for row in rows:
             rate = row["bytes_per_token"]
             said = row["note"] if rate is None else f"{rate:.2f} bytes a token, {row['vocabulary']:,} tokens"
@@ -136,7 +136,7 @@ class BaseRun:
             "compression": rows,
             "corpus": read_json(self._corpus / "table.json"),
             "tokens": {s: read_index(self.run.path("tokens"), s).model_dump() for s in splits},
-            "tokenizer": read_json(self.run.path("tokenizer.json")),
+            "tokenizer": read_json(self.run.path("tokens", "compared.json")),
             "pretrain": read_json(self.run.path("pretrain.json")),
             "commands": {"run": "candor pretrain recipe.toml --out NEW"},
         }

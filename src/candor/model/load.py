@@ -160,7 +160,7 @@ def load_tokenizer(spec: str, *, trust_remote_code: bool = False) -> PreTrainedT
     Raises:
         CandorError: there is none by that name, or it can't be read.
     """
-    alone = Path(spec).expanduser() / "tokenizer.json"  # a tokenizer without a model beside it
+    alone = Path(spec).expanduser() / "tokenizer_config.json"  # a tokenizer without a model beside it
     with _loading(spec), _quiet():
         place = str(alone.parent) if alone.is_file() else resolve(spec)
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
