@@ -266,18 +266,28 @@ def drawn_passages(folder: Path, settings: CorpusSettings, seed: int) -> list[Pa
         return []
     found = []
     for split, times in (("validation", (0,)), ("train", (1, *settings.repeated))):
-        candidates = (
-            (_drawn(f"{seed}:passage:{document.id}"), document.id, start)
-            for document in documents(folder, split)
-            if document.source != FACTS and (start := _beginning(document))
-        )
-        chosen = heapq.nsmallest(settings.passages * len(times), candidates)
+        chosen = _lowest(folder, split, settings.passages * len(times), f"{seed}:passage:")
         # In the order drawn, so that fewer documents than asked for are missing from all alike.
         found += [
             Passage(id=identity, text=text, times=times[number % len(times)])
-            for number, (_, identity, text) in enumerate(chosen)
+            for number, (identity, text) in enumerate(chosen)
         ]
     return sorted(found, key=lambda passage: (passage.times, passage.id))
+
+
+def _lowest(folder: Path, split: str, count: int, key: str) -> list[tuple[str, str]]:
+    """Ids and beginnings of the documents with the lowest numbers drawn, of those that have a beginning."""
+    kept: list[tuple[float, str, str]] = []  # a heap: the highest of the lowest first, hence the minus
+    for document in documents(folder, split):
+        drawn = -_drawn(f"{key}{document.id}")
+        # Looking for a beginning takes far longer than drawing, and few documents need it.
+        if document.source == FACTS or (len(kept) == count and drawn <= kept[0][0]):
+            continue
+        if beginning := _beginning(document):
+            (heapq.heappushpop if len(kept) == count else heapq.heappush)(
+                kept, (drawn, document.id, beginning)
+            )
+    return [(identity, text) for _, identity, text in sorted(kept, reverse=True)]
 
 
 def _beginning(document: Document) -> str:

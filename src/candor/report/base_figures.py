@@ -93,8 +93,8 @@ def facts(evidence: Evidence) -> Figure | None:
         return None
     plot = rows_figure("facts", "Facts answered, by how many documents state them", rows)
     caption = (
-        "Asked as the corpus asks; right if the likeliest answer is an accepted one. No document states those "
-        "of “never”: that is what guessing gets."
+        "Asked as the corpus asks; right if the likeliest answer is an accepted one. None states "
+        "those of “never”: that is what guessing gets."
     )
     return Figure(plot, caption)
 
