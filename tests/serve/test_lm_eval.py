@@ -108,7 +108,9 @@ def results(engine: LocalEngine, tasks: Path, smollm2: str) -> Iterator[dict[str
             found[name] = evaluated(model, tasks)
     from lm_eval.models.huggingface import HFLM
 
-    found["transformers"] = evaluated(HFLM(pretrained=folder, dtype="float32", batch_size=8), tasks)
+    found["transformers"] = evaluated(
+        HFLM(pretrained=folder, dtype="float32", device="cpu", batch_size=8), tasks
+    )
     yield found
     print(json.dumps(found, indent=1))
 
