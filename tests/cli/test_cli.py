@@ -19,7 +19,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from candor.cli import app as app_module
-from candor.cli.knowledge import percent
+from candor.cli.estimates import percent
 from candor.core.errors import CandorError
 from candor.core.files import write_json, write_jsonl
 from candor.core.recipe import read_recipe
@@ -550,3 +550,53 @@ def test_percent_shows_an_interval_only_where_there_is_one() -> None:
     assert percent({"value": 0.1234, "low": 0.1, "high": 0.2}) == "12.3 % (10.0–20.0)"
     assert percent({"value": 0.5, "low": None, "high": None}) == "50.0 %"
     assert percent({"value": None}) == "–"
+
+
+# --- base models ------------------------------------------------------------------------------------
+
+
+def test_what_a_user_gets_wrong_about_a_corpus_is_told_and_leaves_nothing(
+    candor: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "texts").mkdir()
+    recipe = tmp_path / "r.toml"
+
+    def told(text: str, *words: str) -> str:
+        recipe.write_text(text, encoding="utf-8")
+        result = candor("corpus", "build", recipe, "--out", "run", *words)
+        assert result.code == 2
+        assert "fix:" in result.err
+        assert not (tmp_path / "run").exists()
+        return result.err
+
+    assert "no such file or folder" in told('[[corpus.sources]]\npath = "absent"\n')
+    assert "the folder is empty" in told('[[corpus.sources]]\npath = "texts"\n')
+    assert "one of path, hub and embedded" in told("[[corpus.sources]]\nfiltered = false\n")
+    assert "did you mean" in told('[[corpus.sources]]\npaht = "texts"\n')
+    assert "corpus.validation" in told("[corpus]\nvalidation = 2\n")
+    assert "no such recipe" in candor("pretrain", "absent.toml", "--out", "run").err
+
+
+def test_a_run_inside_its_own_source_is_refused(candor: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("Some text.", encoding="utf-8")
+    (tmp_path / "r.toml").write_text('[[corpus.sources]]\npath = "texts"\n', encoding="utf-8")
+    result = candor("corpus", "build", "r.toml", "--out", "texts/run")
+    assert result.code == 2
+    assert "would read its own files" in result.err
+
+
+def test_recall_wants_a_corpus(candor: Callable[..., Result], tmp_path: Path) -> None:
+    result = candor("recall", "--model", "smollm2", "--corpus", "absent")
+    assert result.code == 2
+    assert "no run here" in result.err
+
+
+@pytest.mark.parametrize("kind", ["knowledge", "base"])
+def test_recipe_show_prints_what_can_be_read_back(
+    candor: Callable[..., Result], tmp_path: Path, kind: str
+) -> None:
+    shown = candor("recipe", "show", kind).out
+    assert "# " in shown
+    (tmp_path / "again.toml").write_text(shown, encoding="utf-8")
+    assert candor("recipe", "show", kind, "--recipe", "again.toml").out == shown

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from candor.cli.estimates import percent
 from candor.cli.options import Json, Out, RecipeFile, Set
 from candor.core.errors import CandorError, InputError
 
@@ -262,13 +263,3 @@ def _print_summary(metrics: dict[str, Any]) -> None:
 def _print_way(name: str, found: dict[str, Any], invented: dict[str, Any]) -> None:
     cut, kept = percent(found["wrong_cut"]), percent(found["right_kept"])
     print(f"{name}: wrong answers cut by {cut}, right ones kept {kept}, invented refused {percent(invented)}")
-
-
-def percent(estimate: dict[str, Any]) -> str:
-    """An estimate with its 95 % interval, for the terminal."""
-    if estimate.get("value") is None:
-        return "–"
-    text = f"{100 * estimate['value']:.1f} %"
-    if estimate.get("low") is not None:
-        text += f" ({100 * estimate['low']:.1f}–{100 * estimate['high']:.1f})"
-    return text

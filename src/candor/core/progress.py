@@ -53,8 +53,8 @@ class Reporter:
             self.console.print(text, markup=False)  # a path may hold what rich takes for markup
 
     @contextlib.contextmanager
-    def bar(self, title: str, total: int, *, start: int = 0) -> Iterator[Bar]:
-        """Progress over `total` items, of which `start` were done before."""
+    def bar(self, title: str, total: int | None, *, start: int = 0) -> Iterator[Bar]:
+        """Progress over `total` items (None: nobody knows), of which `start` were done before."""
         if self.mode == "auto" and self.console.is_terminal:
             columns = (
                 TextColumn("{task.description}", markup=False),
@@ -68,7 +68,7 @@ class Reporter:
             with Progress(*columns, console=self.console, transient=False) as progress:
                 task = progress.add_task(title, total=total, completed=start, note="")
 
-                def show(done: int, whole: int, note: str) -> None:
+                def show(done: int, whole: int | None, note: str) -> None:
                     progress.update(task, completed=done, total=whole, note=note)
 
                 yield Bar(show, start, total)
@@ -81,12 +81,12 @@ class Reporter:
 class _Log:
     """Progress as lines, at most one every few seconds."""
 
-    def __init__(self, reporter: Reporter, title: str, total: int, start: int) -> None:
+    def __init__(self, reporter: Reporter, title: str, total: int | None, start: int) -> None:
         self.reporter, self.title, self.total, self.begin = reporter, title, total, start
         self.started = self.last = time.monotonic()
         self.done, self.note = start, ""
 
-    def show(self, done: int, total: int, note: str) -> None:
+    def show(self, done: int, total: int | None, note: str) -> None:
         self.done, self.total, self.note = done, total, note
         if time.monotonic() - self.last >= _LOG_SECONDS:
             self._print()
@@ -99,9 +99,12 @@ class _Log:
     def _print(self) -> None:
         self.last = time.monotonic()
         rate = (self.done - self.begin) / max(self.last - self.started, 1e-9)
-        left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
+        left = of = ""
+        if self.total is not None:
+            of = f"/{self.total}"
+            left = f", {(self.total - self.done) / rate:.0f} s left" if rate > 0 else ""
         self.reporter.say(
-            f"{self.title}: {self.done}/{self.total} ({rate:.1f}/s{left}) {self.note}".rstrip(),
+            f"{self.title}: {self.done}{of} ({rate:.1f}/s{left}) {self.note}".rstrip(),
             progress=self.title,
             done=self.done,
             total=self.total,
@@ -111,7 +114,7 @@ class _Log:
 class Bar:
     """Handle of one progress bar."""
 
-    def __init__(self, show: Callable[[int, int, str], None], start: int, total: int) -> None:
+    def __init__(self, show: Callable[[int, int | None, str], None], start: int, total: int | None) -> None:
         self._show = show
         self.done, self.total = start, total
 
@@ -119,7 +122,7 @@ class Bar:
         """Count more items as done."""
         self.progress(self.done + count, self.total, note)
 
-    def progress(self, done: int, total: int, note: str = "") -> None:
+    def progress(self, done: int, total: int | None, note: str = "") -> None:
         """Say how many of how many are done, when the total is known only on the way."""
         self.done, self.total = done, total
         self._show(done, total, note)

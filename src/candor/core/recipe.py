@@ -82,7 +82,7 @@ def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | No
         # Behind the key may stand an index, or which type of a union was tried: no words for a user.
         ends = (".".join(where[:end]) for end in range(len(where), 0, -1))
         key = next((key for key in ends if key in known or key in _tables(known)), ".".join(where))
-        if key in _tables(known):
+        if key in _tables(known) and not first["type"].startswith("value_error"):
             inside = [name for name in known if name.startswith(f"{key}.")]
             raise InputError(
                 "is a table of settings, not one of them",
@@ -91,8 +91,9 @@ def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | No
                 fix=f"set one of {', '.join(inside[:4])}{', …' if len(inside) > 4 else ''}",
             ) from error
         described = known.get(key)
-        fix = f"{key}: {described.description}" if described and described.description else None
-        raise InputError(first["msg"], path=source, field=key, fix=fix) from error
+        fix = f"{key}: {described.description}" if described and described.description else _SHOW
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise InputError(message, path=source, field=key, fix=fix) from error
     for key, value in _flat(recipe.model_dump(mode="json")):
         # Such as a path in another encoding: the run could not write it into its recipe.
         if isinstance(value, str) and not _encodable(value):
@@ -134,8 +135,11 @@ def _nearest(kind: type[Settings], key: str) -> str:
         leaf = key.rpartition(".")[2]
         close = [name for name in settings if name.rpartition(".")[2] == leaf][:1]
     if close:
-        return f"did you mean '{close[0]}'? (`candor recipe show` lists every key)"
-    return "`candor recipe show` lists every key"
+        return f"did you mean '{close[0]}'? ({_SHOW})"
+    return _SHOW
+
+
+_SHOW = "`candor recipe show` lists every key"
 
 
 def _tables(names: Iterable[str]) -> set[str]:
@@ -200,9 +204,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{name}", value
 
 
-def _without_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_none(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-        if value is not None
-    }
+def _without_none(values: Any) -> Any:
+    """TOML has no word for nothing: keys without a value are left out, in tables and in lists of tables."""
+    if isinstance(values, dict):
+        return {name: _without_none(value) for name, value in values.items() if value is not None}
+    return [_without_none(value) for value in values] if isinstance(values, list) else values

@@ -81,7 +81,7 @@ class Run(Generic[AnyRecipe]):
         if not file.is_file():
             raise CandorError(
                 f"{folder}: no run here (it has no recipe.toml)",
-                fix="name the folder that was given as --out to `candor knowledge run` or `… questions`",
+                fix="name the folder that was given as --out to the command that began the run",
             )
         return cls(folder, read_recipe(kind, file))
 
@@ -199,6 +199,14 @@ class Run(Generic[AnyRecipe]):
             raise CandorError(
                 f"{self.folder}: the stage '{stage}' has not been run", fix=f"run {command} first"
             )
+
+    def cost(self) -> dict[str, Any]:
+        """Seconds by stage, and the largest memory that any of them had, for metrics.json."""
+        stages = self.manifest.get("stages", {})
+        return {
+            "timings": {name: stage["seconds"] for name, stage in stages.items()},
+            "peak_memory_bytes": max((stage["peak_memory_bytes"] for stage in stages.values()), default=0),
+        }
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from candor.core.errors import InputError, printable
-from candor.data.formats import READERS, Passage, extension_of
+from candor.data.formats import READERS, Passage, extension_of, reader_of
 from candor.data.types import Document
 
 _EXTENSIONS = ", ".join(READERS)
@@ -47,34 +47,27 @@ def read_corpus(path: Path | str) -> Corpus:
         InputError: nothing is there, nothing is readable, everything is empty, a file is broken, or two
             rows give the same id. The message names the place, and `fix` what to do.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError("no such file or folder", path=path, fix="check the path given as --documents")
-    files, skipped = _files_under(path)
     documents: list[Document] = []
+    skipped: list[Skipped] = []
     places: dict[str, str] = {}  # id -> where it was given
     texts: dict[str, str] = {}  # text -> id
-    for file in files:
-        for passage, place, identity in _passages(file, path):
-            text = passage.text.strip()
-            if not text:
-                hint = " (a scan? run OCR on it first)" if extension_of(file) == ".pdf" else ""
-                skipped.append(Skipped(place, f"it holds no text{hint}"))
-                continue
-            if identity in places:
-                raise InputError(
-                    f"the id {identity!r} was already given at {places[identity]}",
-                    path=file,
-                    line=passage.row,
-                    field="id",
-                    fix="give each document an id of its own, or remove the ids: then places serve as ids",
-                )
-            places[identity] = place
-            if text in texts:
-                skipped.append(Skipped(place, f"its text is the same as that of {texts[text]!r}"))
-                continue
-            texts[text] = identity
-            documents.append(Document(id=identity, title=passage.title.strip(), text=text, source=place))
+    for found in stream_documents(path):
+        if isinstance(found, Skipped):
+            skipped.append(found)
+            continue
+        if found.id in places:
+            raise InputError(
+                f"the id {found.id!r} was already given at {places[found.id]}",
+                path=found.source,
+                field="id",
+                fix="give each document an id of its own, or remove the ids: then places serve as ids",
+            )
+        places[found.id] = found.source
+        if found.text in texts:
+            skipped.append(Skipped(found.source, f"its text is the same as that of {texts[found.text]!r}"))
+            continue
+        texts[found.text] = found.id
+        documents.append(found)
     if not documents:
         raise InputError(
             "every document here is empty: " + "; ".join(f"{s.place}: {s.reason}" for s in skipped[:3]),
@@ -84,10 +77,35 @@ def read_corpus(path: Path | str) -> Corpus:
     return Corpus(documents, skipped)
 
 
-def _passages(file: Path, root: Path) -> Iterator[tuple[Passage, str, str]]:
+def stream_documents(path: Path | str, column: str = "text") -> Iterator[Document | Skipped]:
+    """Read like `read_corpus`, one at a time and without comparing documents with one another.
+
+    Args:
+        path: a file or a folder.
+        column: the field of JSONL and Parquet rows that holds the text.
+
+    Raises:
+        InputError: nothing is there, nothing is readable, or a file is broken.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError("no such file or folder", path=path, fix="check the path")
+    files, skipped = _files_under(path)
+    yield from skipped
+    for file in files:
+        for passage, place, identity in _passages(file, path, column):
+            text = passage.text.strip()
+            if text:
+                yield Document(id=identity, title=passage.title.strip(), text=text, source=place)
+            else:
+                hint = " (a scan? run OCR on it first)" if extension_of(file) == ".pdf" else ""
+                yield Skipped(place, f"it holds no text{hint}")
+
+
+def _passages(file: Path, root: Path, column: str) -> Iterator[tuple[Passage, str, str]]:
     """Yield (passage, its place for messages, its id) for each document in a file."""
     relative = printable(file.relative_to(root) if root.is_dir() else file.name)
-    for passage in READERS[extension_of(file)](file):
+    for passage in reader_of(file, column)(file):
         row = "" if passage.row is None else f":{passage.row}"
         given = (passage.id or "").strip()
         yield passage, f"{printable(file)}{row}", given or f"{relative}{row}"

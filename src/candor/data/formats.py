@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,17 +129,17 @@ def read_pdf(path: Path) -> Iterator[Passage]:
     yield Passage(None, str(given).strip() if usable else _title_from(path), text)
 
 
-def read_jsonl_documents(path: Path) -> Iterator[Passage]:
+def read_jsonl_documents(path: Path, column: str = "text") -> Iterator[Passage]:
     """Read rows {id?, title?, text}; other fields are ignored."""
     for line, row in read_json_lines(path):
-        text = text_field(row, "text", path, line, required=True) or ""
+        text = text_field(row, column, path, line, required=True) or ""
         yield Passage(
             text_field(row, "id", path, line), text_field(row, "title", path, line) or "", text, line
         )
 
 
-def read_parquet(path: Path) -> Iterator[Passage]:
-    """Read a table with a `text` column and, if it has them, `id` and `title`; null text counts as empty."""
+def read_parquet(path: Path, column: str = "text") -> Iterator[Passage]:
+    """Read a table with a column of texts and maybe `id` and `title`; null text counts as empty."""
     import pyarrow as pa  # noqa: PLC0415  # only needed for Parquet
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -146,19 +147,19 @@ def read_parquet(path: Path) -> Iterator[Passage]:
     try:
         with pq.ParquetFile(path) as table:
             names = table.schema_arrow.names
-            if "text" not in names:
+            if column not in names:
                 raise InputError(
                     f"there is no such column; it has {', '.join(names) or 'none'}",
                     path=path,
-                    field="text",
-                    fix="rename the column that holds the documents to 'text'",
+                    field=column,
+                    fix=f"rename the column that holds the documents to '{column}'",
                 )
             row_number = 0
-            columns = [name for name in ("id", "title", "text") if name in names]
+            columns = [name for name in ("id", "title", column) if name in names]
             for batch in table.iter_batches(batch_size=1024, columns=columns):
                 for row in batch.to_pylist():
                     row_number += 1
-                    text = text_field(row, "text", path, row_number) or ""
+                    text = text_field(row, column, path, row_number) or ""
                     identity = text_field(row, "id", path, row_number)
                     yield Passage(
                         identity, text_field(row, "title", path, row_number) or "", text, row_number
@@ -179,6 +180,14 @@ READERS: dict[str, Reader] = {
     ".jsonl.gz": read_jsonl_documents,
     ".parquet": read_parquet,
 }
+_TABLES = (read_jsonl_documents, read_parquet)
+
+
+def reader_of(path: Path, column: str = "text") -> Reader:
+    """The reader of a file with a known extension; `column` is where rows hold their text."""
+    reader = READERS[extension_of(path)]
+    in_rows = next((one for one in _TABLES if one is reader), None)
+    return reader if in_rows is None else partial(in_rows, column=column)
 
 
 def extension_of(path: Path) -> str:

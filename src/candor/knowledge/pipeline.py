@@ -94,7 +94,7 @@ class KnowledgeRun:
         self._done_now.add(stage)
         if stage == "evaluate":  # its own time is known only now
             file = self.run.path("metrics.json")
-            write_json(file, {**read_json(file), **cost_of(self.run)})
+            write_json(file, {**read_json(file), **self.run.cost()})
 
     # --- engines ------------------------------------------------------------------------------------
 
@@ -395,15 +395,6 @@ def change_settings(run: Run[KnowledgeRecipe], overrides: Sequence[str], stage: 
     run.event("settings changed", changed=changed)
     run.recipe = recipe
     return run
-
-
-def cost_of(run: Run[KnowledgeRecipe]) -> dict[str, Any]:
-    """Seconds by stage, and the largest memory that any of them had."""
-    stages = run.manifest.get("stages", {})
-    return {
-        "timings": {name: stage["seconds"] for name, stage in stages.items()},
-        "peak_memory_bytes": max(stage["peak_memory_bytes"] for stage in stages.values()),
-    }
 
 
 def _seconds(budget_minutes: float | None, share: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+import numpy as np
 import torch
 
 from candor.data.conversations import Example
@@ -74,7 +75,9 @@ def input_length(example: Example) -> int:
     return last  # the last supervised token is a target only
 
 
-def cut(order: Iterable[int], lengths: Sequence[int], budget: int, *, padded: bool) -> list[list[int]]:
+def cut(
+    order: Iterable[int], lengths: Sequence[int] | np.ndarray, budget: int, *, padded: bool
+) -> list[list[int]]:
     """Cut a list into runs of at most `budget` tokens and at least one example."""
     runs: list[list[int]] = []
     used = longest = 0

@@ -160,8 +160,10 @@ def load_tokenizer(spec: str, *, trust_remote_code: bool = False) -> PreTrainedT
     Raises:
         CandorError: there is none by that name, or it can't be read.
     """
+    alone = Path(spec).expanduser() / "tokenizer.json"  # a tokenizer without a model beside it
     with _loading(spec), _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(resolve(spec), trust_remote_code=trust_remote_code)
+        place = str(alone.parent) if alone.is_file() else resolve(spec)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,22 @@ from candor.core.statistics import Estimate
 
 @dataclass(frozen=True)
 class Evidence:
-    """The parts of a knowledge run that the report shows; empty where the run has none."""
+    """The parts of a run that the report shows; empty where the run has none."""
 
     run: Path
     metrics: dict[str, Any] = field(default_factory=dict)
     items: list[dict[str, Any]] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
     recipe: str = ""
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """What the run is of: `knowledge` or `base`."""
+        try:
+            return str(tomllib.loads(self.recipe).get("kind", "knowledge"))
+        except tomllib.TOMLDecodeError:
+            return "knowledge"
 
     def at(self, *keys: str) -> Any:
         """The value at a path of keys in metrics.json, or None."""
@@ -83,12 +93,12 @@ def read_evidence(run: Path) -> Evidence:
     if not run.is_dir():
         raise InputError("no such run folder", path=run, fix="give the folder that was passed as --out")
     metrics, items = run / "metrics.json", run / "evaluation" / "items.jsonl"
-    manifest, recipe = run / "manifest.json", run / "recipe.toml"
+    manifest, recipe, events = run / "manifest.json", run / "recipe.toml", run / "events.jsonl"
     if not any(path.is_file() for path in (metrics, items, manifest, recipe)):
         raise InputError(
             "not a run folder: it has no recipe.toml, manifest.json or metrics.json",
             path=run,
-            fix="give the folder that was passed as --out to `candor knowledge run`",
+            fix="give the folder that was passed as --out to `candor knowledge run` or `candor pretrain`",
         )
     return Evidence(
         run=run,
@@ -96,6 +106,7 @@ def read_evidence(run: Path) -> Evidence:
         items=[row for _, row in read_json_lines(items)] if items.is_file() else [],
         manifest=_object(manifest),
         recipe=recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else "",
+        events=[row for _, row in read_json_lines(events)] if events.is_file() else [],
     )
 
 

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from candor.core.files import write_text
 from candor.report import confidence_figures, outcome_figures, story, tables, wording
+from candor.report.base_page import render_base_page
 from candor.report.evidence import Evidence, number_of, read_evidence
 from candor.report.plotted import Figure
+from candor.report.template import rendered
 
 TABLE_BYTES = 5_000_000  # of questions in the page; with plots and style the page stays under 8 MB
 
 
+SECTIONS = (
+    ("changed", "What changed"),
+    ("outcomes", "Outcomes"),
+    ("abstaining", "Ways to abstain"),
+    ("ranking", "Confidence"),
+    ("inside", "Inside the model"),
+    ("invented", "Invented things"),
+    ("examples", "Examples"),
+    ("questions", "All questions"),
+    ("origin", "Where questions came from"),
+    ("judge", "The judge"),
+    ("ability", "General ability"),
+    ("reproduce", "Reproduce"),
+)
+
+
 def render_report(run: Path) -> Path:
-    """Write `RUN/report.html` from what a knowledge run recorded.
+    """Write `RUN/report.html` from what a run recorded.
 
     The page makes no request of any kind, runs no script but its own, and shows everything that a user or
     a model wrote as text. What the run lacks is left out with a sentence that says why.
@@ -39,28 +52,13 @@ def render_report(run: Path) -> Path:
     """
     evidence = read_evidence(Path(run))
     path = evidence.run / "report.html"
-    write_text(path, render_page(evidence))
+    write_text(path, render_base_page(evidence) if evidence.kind == "base" else render_page(evidence))
     return path
 
 
 def render_page(evidence: Evidence) -> str:
-    """The page as HTML text."""
-    return _template().render(context(evidence))
-
-
-@cache
-def _template() -> Template:
-    templates = files("candor.report") / "templates"
-    style = (templates / "report.css").read_text(encoding="utf-8")
-    script = (templates / "report.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    # Only the package's own style and script are trusted as they are.
-    trusted = {"style": Markup(style), "script": Markup(script), "script_hash": digest}
-    source = (templates / "report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source, globals=trusted)
+    """The page of a knowledge run as HTML text."""
+    return rendered("knowledge.html.jinja", context(evidence), script="report.js")
 
 
 def context(evidence: Evidence) -> dict[str, Any]:
@@ -77,6 +75,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
     ]
     memory = number_of(metrics.get("peak_memory_bytes"))
     return {
+        "sections": SECTIONS,
         "model": str(metrics.get("model") or manifest.get("model") or "a model"),
         "created": str(metrics.get("created") or manifest.get("created") or ""),
         "run": evidence.run.name,
@@ -92,7 +91,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
             "judge": tables.judge_table(evidence),
             "ability": tables.ability_table(evidence),
             "splits": tables.split_table(evidence),
-            "versions": tables.facts_table("Versions", _versions(manifest)),
+            "versions": tables.versions_table(manifest),
             "machine": tables.facts_table("Machine", machine),
         },
         "probe_gain": story.probe_gain(evidence),
@@ -157,8 +156,3 @@ def _row(item: dict[str, Any]) -> dict[str, Any]:
         "g": [story.answer(item, "gated"), story.verdict(item, "gated")] if isinstance(gated, dict) else None,
         "c": None if confidence is None else round(confidence, 4),
     }
-
-
-def _versions(manifest: dict[str, Any]) -> dict[str, Any]:
-    versions = manifest.get("versions")
-    return {"candor": manifest.get("candor"), **(versions if isinstance(versions, dict) else {})}

@@ -153,6 +153,13 @@ def facts_table(caption: str, facts: dict[str, Any]) -> Table | None:
     return Table(caption, ["", "Value"], rows) if rows else None
 
 
+def versions_table(manifest: dict[str, Any]) -> Table | None:
+    """Candor and the packages that a run was made with."""
+    versions = manifest.get("versions")
+    packages = versions if isinstance(versions, dict) else {}
+    return facts_table("Versions", {"candor": manifest.get("candor"), **packages})
+
+
 def split_table(evidence: Evidence) -> Table | None:
     """Questions and documents of every split."""
     rows = []

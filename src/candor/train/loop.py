@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from candor.core.errors import CandorError
 from candor.core.memory import kept_memory, trim_heap
 from candor.data.conversations import Example
-from candor.model.batches import Batch, collate, input_length, supervised_places
+from candor.model.batches import Batch, collate
 from candor.model.first_use import compile_kernels
 from candor.model.packing import NAME as PACKED
 from candor.model.packing import packed_model
@@ -26,7 +26,7 @@ from candor.train.adapters import add_adapters, left_alone
 from candor.train.distributed import Group, group_of
 from candor.train.loss import Objective
 from candor.train.masters import Masters
-from candor.train.plan import plan
+from candor.train.plan import fingerprint, kept, measures, plan
 from candor.train.settings import TrainSettings
 from candor.train.sharding import divide, divides, float32_copy, gather, training_device, whole
 from candor.train.state import load_state, read_notes, save_state
@@ -68,6 +68,7 @@ def fit(
     folder: Path | None = None,
     on_step: Callable[[StepMetrics], None] | None = None,
     evaluate: Sequence[Example] = (),
+    on_validation: Callable[[int, float], None] | None = None,
 ) -> TrainResult:
     """Train a causal language model on examples.
 
@@ -85,16 +86,17 @@ def fit(
         on_step: called after each update, in the first process.
         evaluate: held-out examples whose loss is measured before the first update, at about every tenth
             of the run, and at the end.
+        on_validation: called after each of these in the first process, with the updates made and the loss.
 
     Raises:
         CandorError: nothing to train on, the loss stopped being finite, the state in `folder` is of another
             run, or it can't be written.
     """
-    if not plan(examples, settings):
+    if not plan(examples, settings):  # no update
         raise CandorError("no example has a supervised token, so there is nothing to train on")
-    fingerprint = _fingerprint(model, examples, settings)
+    identity = _fingerprint(model, examples, settings)
     notes = None if folder is None else read_notes(folder)
-    if notes is not None and notes.get("fingerprint") != fingerprint:
+    if notes is not None and notes.get("fingerprint") != identity:
         raise CandorError(
             f"{folder}: the training state here is of a run with other examples, settings or model",
             fix="remove that folder to start over, or choose another one for this run",
@@ -119,7 +121,7 @@ def fit(
                 run.restore(folder, notes)
             resumed_from = run.step
             if evaluate and run.step == 0:
-                run.validate()
+                run.validate(on_validation)
             saved_at = time.monotonic()
             while run.step < run.steps:
                 metrics = run.update()
@@ -127,10 +129,10 @@ def fit(
                     on_step(metrics)
                 done = run.step == run.steps
                 if evaluate and (done or run.step % max(1, run.steps // 10) == 0):
-                    run.validate()
+                    run.validate(on_validation)
                 due = time.monotonic() - saved_at >= settings.checkpoint_seconds
                 if folder is not None and not done and group.agrees(due):
-                    run.keep(folder, fingerprint)
+                    run.keep(folder, identity)
                     saved_at = time.monotonic()
             if divided:
                 gather(base, model)
@@ -172,11 +174,11 @@ class _Run:
         self.validation: list[tuple[int, float]] = []
         self._model, self._examples, self._settings, self._pad_id = model, examples, settings, pad_id
         self._device = next(model.parameters()).device
-        sample = max((e.token_ids for e in examples), key=len)
+        self._measures = measures(examples)
+        sample = examples[int(self._measures.lengths.argmax())].token_ids
         self._objective = Objective(model, sample, apart=not divided)
         self.packs = self._objective.packs
-        kept = [example for example in (*examples, *held_out) if example.keep]
-        self._references = self._objective.references(kept, pad_id=pad_id)
+        self._references = self._objective.references([*kept(examples), *kept(held_out)], pad_id=pad_id)
         if divided:
             whole_model = cast(PreTrainedModel, model)
             if self.packs:  # now: transformers does not switch the attention of a divided model
@@ -187,7 +189,6 @@ class _Run:
         cut = min(settings.micro_batch_tokens, -(-settings.batch_tokens // group.size))
         settings = settings.model_copy(update={"micro_batch_tokens": cut})
         self._batches = plan(examples, settings, packs=self.packs)
-        self._supervised = [len(supervised_places(example)) for example in examples]
         self.steps = len(self._batches)
         once = settings.model_copy(update={"epochs": 1.0, "max_steps": None})
         self._held_out = [
@@ -207,7 +208,8 @@ class _Run:
         torch.manual_seed(self._settings.seed * 1_000_003 + self.step)
         batches = self._batches[self.step]
         members = [i for part in batches for i in part]
-        weight = sum(self._examples[i].weight * self._supervised[i] for i in members)
+        supervised = self._measures.supervised[members]
+        weight = sum((self._measures.weights[members] * supervised).tolist())
         # FSDP takes the mean over processes where the sum is meant.
         share = weight / self._group.size if self._divided else weight
         summed = 0.0
@@ -230,19 +232,21 @@ class _Run:
             loss=self.loss,
             learning_rate=rate,
             grad_norm=norm,
-            tokens_per_second=sum(input_length(self._examples[i]) for i in members) / seconds,
-            supervised_tokens=sum(self._supervised[i] for i in members),
+            tokens_per_second=int(self._measures.lengths[members].sum()) / seconds,
+            supervised_tokens=int(supervised.sum()),
             seconds=seconds,
         )
 
-    def validate(self) -> None:
-        """Measure the loss on the held-out examples."""
+    def validate(self, on_validation: Callable[[int, float], None] | None) -> None:
+        """Measure the loss on the held-out examples, and tell it in the first process."""
         trim_heap()  # batches of many sizes leave holes in the heap
         self._model.eval()
         mine = [part if counts else part.weightless() for part, counts in self._mine(self._held_out)]
         weight = self._group.total(sum(float(part.weights.sum()) for part in mine))
         summed = self._group.total(sum(self._objective.loss(part) for part in mine))
         self.validation.append((self.step, summed / weight))
+        if on_validation is not None and self._group.rank == 0:
+            on_validation(*self.validation[-1])
 
     def _mine(self, parts: Sequence[Part]) -> list[tuple[Part, bool]]:
         """This process's parts, and whether each counts.
@@ -290,8 +294,7 @@ def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
 def _fingerprint(model: PreTrainedModel, examples: Sequence[Example], settings: TrainSettings) -> str:
     """What a run is made of: settings, examples, and the model's shape with a sample of its weights."""
     digest = hashlib.sha256(settings.model_dump_json(exclude={"checkpoint_seconds"}).encode())
-    for example in examples:
-        digest.update(repr((example.token_ids, example.supervised, example.weight, example.keep)).encode())
+    digest.update(fingerprint(examples))
     for name, parameter in model.named_parameters():
         sample = parameter.detach().flatten()[:64].float().cpu()
         digest.update(f"{name} {tuple(parameter.shape)}".encode() + sample.numpy().tobytes())

@@ -11,12 +11,12 @@ from functools import lru_cache
 
 from candor.data.facts.airports import airport_entries
 from candor.data.facts.cities import city_entries
-from candor.data.facts.countries import country_entries
-from candor.data.facts.elements import element_entries
-from candor.data.facts.entry import Entry, key
+from candor.data.facts.countries import country_entries, country_renderers
+from candor.data.facts.elements import element_entries, element_renderers
+from candor.data.facts.entry import Entry, Renderer, key
 from candor.data.types import Document, Question
 
-__all__ = ["embedded_documents", "embedded_questions"]
+__all__ = ["embedded_documents", "embedded_questions", "restatable_entries"]
 
 
 def embedded_documents(seed: int = 0) -> list[Document]:
@@ -40,6 +40,15 @@ def embedded_questions(seed: int = 0) -> list[Question]:
         CandorError: the packages of facts are not installed.
     """
     return [question for entry in _entries(seed) for question in entry.questions]
+
+
+def restatable_entries() -> dict[str, Renderer]:
+    """Every element and country by id, with what renders it: each seed tells its facts in other wordings.
+
+    Raises:
+        CandorError: the packages of facts are not installed.
+    """
+    return {render(0).id: render for render in (*element_renderers(), *country_renderers())}
 
 
 @lru_cache(maxsize=2)

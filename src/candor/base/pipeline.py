@@ -1,0 +1,210 @@
+"""The stages of a base model's run, each reading and writing the run folder.
+
+corpus/                               corpus      (see `corpus`)
+tokenizer/, tokens/, tokenizer.json   tokenizer
+checkpoint/, pretrain.json            pretrain
+recall/, metrics.json                 evaluate
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from candor.base import corpus as corpora
+from candor.base.evaluate import bits_per_byte, document_bits, programs
+from candor.base.pretrain import continuations, pretrain, start_token
+from candor.base.recall import WORDS, recall
+from candor.base.recipe import BaseRecipe
+from candor.base.tokenizer import compared, spread, train_tokenizer
+from candor.core.errors import CandorError
+from candor.core.files import read_json, write_json
+from candor.core.progress import Reporter
+from candor.core.run import Run
+from candor.data.pieces import read_index, write_tokens
+from candor.engine.local import LocalEngine
+from candor.model.load import load_model, load_tokenizer, save_checkpoint
+from candor.train.state import clear_state
+
+STAGES = ("corpus", "tokenizer", "pretrain", "evaluate")
+_COMPARED_BYTES = 1_000_000
+
+
+class BaseRun:
+    """A base model's run in its folder."""
+
+    def __init__(self, run: Run[BaseRecipe], reporter: Reporter) -> None:
+        self.run = run
+        self.recipe = run.recipe
+        self.reporter = reporter
+
+    def up_to(self, last: str) -> None:
+        """Every stage up to this one that is not done yet, in order."""
+        for stage in STAGES[: STAGES.index(last) + 1]:
+            if self.run.done(stage):
+                self.reporter.say(f"{stage}: done before")
+                continue
+            with self.run.stage(stage):
+                getattr(self, stage)()
+            if stage == "evaluate":  # its own time is known only now
+                file = self.run.path("metrics.json")
+                write_json(file, {**read_json(file), **self.run.cost()})
+
+    @property
+    def _corpus(self) -> Path:
+        return self.run.path("corpus")
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The run's tokenizer."""
+        return load_tokenizer(str(self.run.path("tokenizer")))
+
+    # --- stages -------------------------------------------------------------------------------------
+
+    def corpus(self) -> None:
+        """Read, filter, hold out."""
+        build = corpora.Build(self._corpus, self.recipe.corpus, self.recipe.seed)
+        for source in self.recipe.corpus.sources:
+            if source.path is not None:
+                self.run.record_input(source.name, source.path)
+        with self.reporter.bar("reading documents", None) as bar:
+            table = build.run(lambda read, kept: bar.progress(read, None, f"{kept} kept"))
+        self.run.event("corpus", **{name: table[name] for name in ("splits", "copies", "facts")})
+        for line in table_lines(table):
+            self.reporter.say(line)
+
+    def tokenizer(self) -> None:
+        """Train or take a tokenizer; turn the corpus into tokens."""
+        settings, splits = self.recipe.tokenizer, read_json(self._corpus / "table.json")["splits"]
+        given = self.recipe.model.start or settings.name
+        tokenizer: PreTrainedTokenizerBase
+        if given is not None:
+            tokenizer = load_tokenizer(given)
+            self.reporter.say(f"tokenizer of {given}: {len(tokenizer):,} tokens")
+        else:
+            self.reporter.say(f"training a tokenizer of {settings.vocabulary:,} tokens")
+            some = spread(
+                corpora.texts(self._corpus, "train"), splits["train"]["bytes"], settings.sample_bytes
+            )
+            tokenizer = train_tokenizer(some, settings.vocabulary, self.recipe.model.context)
+        start = start_token(tokenizer)
+        for split in ("train", "validation"):
+            total = splits.get(split, {}).get("documents", 0)
+            if split == "train":
+                total += read_json(self._corpus / "table.json")["copies"]["documents"]
+            with self.reporter.bar(f"tokenising ({split})", total) as bar:
+                texts = corpora.texts(self._corpus, split)
+                for done in write_tokens(self.run.path("tokens"), split, texts, tokenizer, start):
+                    bar.progress(done, total)
+        rows = compared(self._held_out(_COMPARED_BYTES), tokenizer, settings.compare)
+        write_json(self.run.path("tokenizer.json"), {"compared": rows})
+        for row in rows:
+            rate = row["bytes_per_token"]
+            said = row["note"] if rate is None else f"{rate:.2f} bytes a token, {row['vocabulary']:,} tokens"
+            self.reporter.say(f"  {row['name']}: {said}")
+        tokenizer.save_pretrained(self.run.path("tokenizer"))
+
+    def pretrain(self) -> None:
+        """Train the model."""
+        tokenizer = self.load_tokenizer()
+        result = pretrain(self.recipe, self.run.folder, tokenizer, self.reporter, self.run.event)
+        save_checkpoint(result.model, tokenizer, self.run.path("checkpoint"))
+        write_json(self.run.path("pretrain.json"), result.facts)
+        clear_state(self.run.path("training"))
+
+    def evaluate(self) -> None:
+        """Bits per byte beside compression programs, recall, and a few continuations."""
+        settings, splits = self.recipe.evaluate, read_json(self._corpus / "table.json")["splits"]
+        texts = self._held_out(settings.bytes)
+        if not texts:
+            raise CandorError(
+                "no document was held out, so nothing can be measured", fix="raise corpus.validation"
+            )
+        rows: list[dict[str, Any]] = []
+        for name in ("this model", *settings.models):
+            spec = str(self.run.path("checkpoint")) if name == "this model" else name
+            model, tokenizer = load_model(spec), load_tokenizer(spec)
+            with self.reporter.bar(f"reading held-out text ({name})", len(texts)) as bar:
+                bits = document_bits(model, tokenizer, texts, bar.advance)
+            weights = {"weights_bytes": sum(p.numel() * p.element_size() for p in model.parameters())}
+            rows.append({"name": name, "bits_per_byte": bits_per_byte(bits, texts), **weights})
+        self.reporter.say("compressing the same text with programs")
+        train_bytes = splits["train"]["bytes"]
+        rows += programs(texts, corpora.texts(self._corpus, "train"), train_bytes)
+        metrics: dict[str, Any] = {
+            "compression": rows,
+            "corpus": read_json(self._corpus / "table.json"),
+            "tokens": {s: read_index(self.run.path("tokens"), s).model_dump() for s in splits},
+            "tokenizer": read_json(self.run.path("tokenizer.json")),
+            "pretrain": read_json(self.run.path("pretrain.json")),
+            "commands": {"run": "candor pretrain recipe.toml --out NEW"},
+        }
+        engine = LocalEngine.load(str(self.run.path("checkpoint")))
+        metrics["samples"] = continuations(engine, settings.prompts, settings.sample_tokens, self.recipe.seed)
+        if has_repetitions(self._corpus):
+            found = self.recall(engine)
+            parts = {part: found[part]["by_times"] for part in ("passages", "facts") if part in found}
+            metrics["recall"] = {"words": found.get("passages", {}).get("words"), **parts}
+        write_json(self.run.path("metrics.json"), metrics)
+
+    def recall(self, engine: LocalEngine, name: str = "checkpoint") -> dict[str, Any]:
+        """Measure what a model has kept of this run's corpus, and write it into `recall/`."""
+        with self.reporter.bar("recalling", None) as bar:
+            # A passage and what is to follow have to fit a short context, in a small vocabulary's tokens.
+            words = min(WORDS, self.recipe.model.context // 8)
+            found = recall(engine, self._corpus, words=words, seed=self.recipe.seed, on_progress=bar.advance)
+        write_json(self.run.path("recall", f"{name}.json"), found)
+        return found
+
+    def _held_out(self, most: int) -> list[str]:
+        texts, size = [], 0
+        for text in corpora.texts(self._corpus, "validation"):
+            if size >= most:
+                break
+            texts.append(text)
+            size += len(text.encode())
+        return texts
+
+
+def work_along(folder: Path) -> None:
+    """What the other processes of torchrun do: train with the first one, and write nothing.
+
+    Raises:
+        CandorError: the run's corpus or tokens are not there.
+    """
+    run = Run.open(folder, BaseRecipe)
+    run.need("tokenizer", f"`candor tokenizer train --out {folder}` (without torchrun)")
+    if run.done("pretrain"):
+        return
+    untracked = run.recipe.train.model_copy(update={"track": None})
+    recipe = run.recipe.model_copy(update={"train": untracked})
+    tokenizer = load_tokenizer(str(run.path("tokenizer")))
+    pretrain(recipe, folder, tokenizer, Reporter("quiet"), lambda *_, **__: None)
+
+
+def has_repetitions(corpus: Path) -> bool:
+    """Whether a corpus holds anything a known number of times."""
+    return any((corpus / name).exists() and (corpus / name).stat().st_size for name in _KNOWN_TIMES)
+
+
+_KNOWN_TIMES = ("passages.jsonl", "questions.jsonl")
+
+
+def table_lines(table: dict[str, Any]) -> list[str]:
+    """What a corpus was made of, in lines for a terminal."""
+    lines = []
+    for name, found in table["sources"].items():
+        lines.append(
+            f"  {name}: {found['read']:,} documents read, {found['kept']:,} kept "
+            f"({found['kept_bytes'] / 1e6:.1f} MB)"
+        )
+    for step, found in table["removed"].items():
+        reasons = sorted(found["reasons"].items(), key=lambda item: -item[1])
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons[:4])
+        lines.append(f"  left out, {step}: {found['documents']:,}" + (f" ({listed})" if listed else ""))
+    for split, found in table["splits"].items():
+        lines.append(f"  {split}: {found['documents']:,} documents, {found['bytes'] / 1e6:.1f} MB")
+    if table["copies"]["documents"]:
+        lines.append(f"  copies of passages: {table['copies']['documents']:,}")
+    return lines
