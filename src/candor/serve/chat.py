@@ -25,7 +25,7 @@ from candor.serve.generation import (
     seed_of,
     streamed,
 )
-from candor.serve.scheduler import Abstained, Drawn, Ended, Event, Job
+from candor.serve.jobs import Abstained, Drawn, Ended, Event, Job
 from candor.serve.served import Encoded, Served
 from candor.serve.settings import Settings
 from candor.serve.wire import ChatRequest

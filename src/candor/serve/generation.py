@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from candor.engine.rows import Request
 from candor.serve.answers import DONE, sse
 from candor.serve.errors import RequestError, bad
-from candor.serve.scheduler import Event, Job, Ticket
+from candor.serve.jobs import Event, Job, Ticket
 from candor.serve.served import Encoded, Served
 from candor.serve.settings import Settings
 from candor.serve.wire import ChatRequest, CompletionRequest

@@ -17,8 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import torch
 
@@ -26,10 +25,12 @@ from candor.engine.flow import Flow, Room
 from candor.engine.gate import Gate
 from candor.engine.local import LocalEngine
 from candor.engine.reading import Reading
-from candor.engine.rows import Alternatives, Request, Row, draw_rows, settings_of_rows
+from candor.engine.rows import Request, Row, draw_rows, settings_of_rows
 from candor.serve.errors import RequestError, internal
+from candor.serve.jobs import Abstained, Drawn, Ended, Event, Job, Read, Ticket
 from candor.serve.metrics import Metrics
 from candor.serve.settings import Settings
+from candor.serve.turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -39,136 +40,7 @@ _PASS_TOKENS, _PASS_TOKENS_BUSY = 2048, 512
 _PAUSE = 3
 # Above so many parameters a second copy of the weights, laid out for the decode step, costs too much memory.
 _MOST_PREPARED = 2_000_000_000
-
-
-class _Turns:
-    """A lock that is given in the order in which it was asked for.
-
-    Models take turns a pass each: passes use all cores anyway, and numba's simplest threading layer ends the
-    process when two threads run parallel kernels at once. An ordinary lock would let the thread that has just
-    released it take it again.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._next = self._serving = 0
-
-    def __enter__(self) -> None:
-        with self._changed:
-            mine, self._next = self._next, self._next + 1
-            while self._serving != mine:
-                self._changed.wait()
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._serving += 1
-            self._changed.notify_all()
-
-
-_TURNS = _Turns()
-
-
-@dataclass(eq=False, repr=False)  # no log is to show what somebody has asked
-class Job:
-    """One prompt of an HTTP request.
-
-    Args:
-        request: the prompt and what is wanted of it.
-        read: score the prompt's own tokens, with so many alternatives each; None: don't.
-        draws: whether anything is generated.
-        gated: take the gate's reading of the prompt, if the model has a gate.
-        streams: hand out each token as it is drawn, not only the ended row.
-
-    Attributes:
-        confidence: the gate's reading, once there is one.
-    """
-
-    request: Request
-    read: int | None = None
-    draws: bool = True
-    gated: bool = False
-    streams: bool = False
-    confidence: float | None = None
-    abstained: bool = False
-    arrived: float = field(default_factory=time.monotonic)
-    ticket: Ticket | None = None
-
-
-@dataclass(frozen=True)
-class Read:
-    """A prompt has been scored."""
-
-    job: Job
-    reading: Reading  # of all tokens but the first, which has nothing before it
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A row has got a token.
-
-    `piece` is the text that can be shown now; it belongs to tokens up to this one.
-    """
-
-    job: Job
-    row: Row
-    token: int
-    logprob: float
-    top: Alternatives | None
-    piece: str
-    finish: str | None  # why the row ended with this token
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A row has got its last token; nothing changes it any more."""
-
-    job: Job
-    row: Row
-
-
-@dataclass(frozen=True)
-class Abstained:
-    """The gate holds the reply back; the job's rows stay empty."""
-
-    job: Job
-
-
-Event = Read | Drawn | Ended | Abstained
-
-
-class Ticket:
-    """An HTTP request's claim on its jobs' events; iterate over it until all jobs are done."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._jobs = jobs
-        self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Event | RequestError] = asyncio.Queue()
-        self._left = sum((job.read is not None) + (job.request.fan_out if job.draws else 0) for job in jobs)
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Where its events are wanted."""
-        return self._loop
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while self._left > 0:
-            event = await self._events.get()
-            if isinstance(event, RequestError):
-                raise event
-            if isinstance(event, Abstained):
-                self._left -= event.job.request.fan_out
-            elif not isinstance(event, Drawn):
-                self._left -= 1
-            yield event
-
-    def put(self, event: Event | RequestError) -> None:
-        """Hand over an event; on the event loop."""
-        self._events.put_nowait(event)
-
-    def cancel(self) -> None:
-        """Give up what is not done yet; harmless when all is."""
-        for job in self._jobs:
-            job.request.cancelled = True
+_TURNS = Turns()  # of all models of this process
 
 
 class Worker:
