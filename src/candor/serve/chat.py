@@ -45,7 +45,7 @@ async def chat(body: ChatRequest, http: HttpRequest, served: Served, settings: S
     max_tokens = body.max_completion_tokens or body.max_tokens
     if max_tokens is None:
         max_tokens = max(1, min(settings.chat_tokens, served.engine.context - len(prompt.ids)))
-    check_lengths(served, [prompt], max_tokens, body.n, settings.max_cache_tokens)
+    check_lengths(served, [prompt], max_tokens, body.n)
     job = job_of(
         prompt,
         body,

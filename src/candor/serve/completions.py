@@ -53,7 +53,7 @@ async def complete(
     check_biases(served, body)
     prompts = await served.run(served.encode, body.prompt, body.add_special_tokens)
     max_tokens = _DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
-    check_lengths(served, prompts, max_tokens, copies, settings.max_cache_tokens)
+    check_lengths(served, prompts, max_tokens, copies)
     seed = seed_of(body)
     jobs = [
         job_of(

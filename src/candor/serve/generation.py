@@ -63,15 +63,13 @@ def check_limits(
             raise bad(f"{param}: {value} is too many; this server allows {most} {what}", param)
 
 
-def check_lengths(
-    served: Served, prompts: Sequence[Encoded], max_tokens: int, copies: int, most: int
-) -> None:
+def check_lengths(served: Served, prompts: Sequence[Encoded], max_tokens: int, copies: int) -> None:
     """See that prompts and completions fit the model's context, and the memory for all rows together.
 
     Raises:
         RequestError: one does not.
     """
-    context = served.engine.context
+    context, most = served.engine.context, served.worker.cache_tokens
     for index, prompt in enumerate(prompts):
         if len(prompt.ids) + max_tokens > context:
             raise bad(
