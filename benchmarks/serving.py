@@ -3,7 +3,7 @@
     python benchmarks/serving.py --vllm-python VENV/bin/python       # and vLLM's server, from its environment
 
 Clients stream completions of 64 tokens from /v1/completions, each asking again as soon as it is answered:
-1, 8 and 32 clients, 8 requests a client (16 of the only one); SmolLM2-135M in bfloat16, temperature 0.7,
+1, 8 and 32 clients, 4 requests a client (8 of the only one); SmolLM2-135M in bfloat16, temperature 0.7,
 `ignore_eos`, so that all answers are equally long. Both servers stay loaded and are asked in turns.
 vLLM takes the better of its default of one thread and of both cores at each number of clients.
 """
@@ -165,9 +165,9 @@ def _measure(servers: list[Server], runs: int) -> dict[str, Any]:
     print("| clients | side | tokens/s: median (low to high) | first token, ms | ours is faster by |")
     print("|---|---|---|---|---|")
     for clients in _CLIENTS:
-        texts = prompts(max(16, 8 * clients))
+        texts = prompts(max(8, 4 * clients))
         for server in servers:
-            asyncio.run(server.serve(texts[: 2 * clients], clients))  # warm
+            asyncio.run(server.serve(texts[: clients + 1], clients))  # warm
             report[server.name][clients] = []
         for _ in range(runs):
             for server in servers:

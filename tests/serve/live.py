@@ -13,6 +13,7 @@ import httpx
 from candor.engine.gate import Gate
 from candor.engine.local import LocalEngine
 from candor.serve.app import create_app
+from candor.serve.machine import Machine
 from candor.serve.metrics import Metrics
 from candor.serve.scheduler import Worker
 from candor.serve.served import Served
@@ -42,10 +43,12 @@ class Live:
 
         limits = {"hosts": hosts_for("127.0.0.1"), **limits}
         self.settings, self.metrics = Settings(**limits), Metrics()
+        machine = Machine()
         self.models = [
             Served(
                 Worker(
                     engine,
+                    machine,
                     name=name,
                     settings=self.settings,
                     metrics=self.metrics,
@@ -55,7 +58,7 @@ class Live:
             )
             for name, engine in engines.items()
         ]
-        self.app = create_app(self.models, self.settings, self.metrics)
+        self.app = create_app(self.models, machine, self.settings, self.metrics)
         self.listener = bind("127.0.0.1", 0)
         self.url = url_of(self.listener)
         self.port = self.listener.getsockname()[1]

@@ -287,6 +287,14 @@ def test_a_stream_never_shows_half_a_character(server: Live, engine: LocalEngine
         assert [chunk["text"] for chunk in chunks] == [""] * (len(smile) - 1) + ["😀"]
 
 
+def test_a_chunk_is_one_line_to_any_reader_of_lines(server: Live) -> None:
+    text = "a\u2028b\u2029c\x85d\x1ce\r\n"
+    found = server.http.post(PATH, json={"prompt": text, "max_tokens": 0, "echo": True, "stream": True})
+    assert len(found.text.splitlines()) == 4, "a chunk, an empty line, [DONE], an empty line"
+    (chunk,) = server.stream(PATH, prompt=text, max_tokens=0, echo=True)
+    assert chunk["choices"][0]["text"] == text
+
+
 def test_each_token_is_its_own_chunk_where_alternatives_are_asked_for(server: Live) -> None:
     chunks = server.stream(PATH, prompt=PROMPT, logprobs=4, ignore_eos=True, **SAMPLED)
     assert len(chunks) == 24

@@ -10,13 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from byte_models import byte_model, byte_tokenizer
+from byte_models import byte_engine, byte_model, byte_tokenizer
 from candor.cli import app as app_module
+from candor.serve.load import room_for
 from candor.serve.server import choices
 
 
@@ -85,6 +87,12 @@ def test_models_are_called_by_their_folder_or_as_the_user_says(checkpoint: Path)
     words = [str(checkpoint), str(checkpoint.parent), "smollm2", "org/name", f"x={checkpoint}", "dir/m.gguf"]
     names = [choices([word])[0].name for word in words]
     assert names == ["mine", "mine", "smollm2", "org/name", "x", "m"]
+
+
+def test_keys_and_values_get_a_quarter_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two layers, keys and values of two heads of eight float32 numbers: 256 bytes a token.
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=4 * 100 * 256))
+    assert room_for(byte_engine()) == 100
 
 
 @pytest.fixture

@@ -90,19 +90,29 @@ def _serve(
     from candor.engine.prompts import template_text  # noqa: PLC0415
     from candor.serve.app import create_app  # noqa: PLC0415
     from candor.serve.load import gates_of, load  # noqa: PLC0415
+    from candor.serve.machine import Machine  # noqa: PLC0415
     from candor.serve.metrics import Metrics  # noqa: PLC0415
     from candor.serve.server import run  # noqa: PLC0415
 
     text, gates, metrics = template_text(template), gates_of(chosen, abstain_below), Metrics()
+    machine = Machine()
     served = []
     for choice in chosen:
         reporter.say(f"loading {choice.spec}")
         served.append(
-            load(choice, gates[choice.name], settings=settings, metrics=metrics, template=text, dtype=dtype)
+            load(
+                choice,
+                gates[choice.name],
+                machine,
+                settings=settings,
+                metrics=metrics,
+                template=text,
+                dtype=dtype,
+            )
         )
 
     def ready(url: str) -> None:
         names = ", ".join(choice.name for choice in chosen)
         reporter.say(f"serving {names} at {url}/v1 (Ctrl-C stops)", url=url)
 
-    run(create_app(served, settings, metrics), listener, settings.grace_seconds, ready)
+    run(create_app(served, machine, settings, metrics), listener, settings.grace_seconds, ready)

@@ -13,8 +13,8 @@ from candor.model.kernels import flat
 
 _MIX_A, _MIX_B = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
-# Likeliest tokens among which top-k and top-p look first.
-_HEAD = 1024
+# Vocabularies up to this size are ordered whole; of larger ones first the tokens above this probability.
+_SMALL, _LIKELY = 1024, 1e-5
 
 
 def row_key(seed: int, prompt: int, place: int) -> int:
@@ -201,17 +201,28 @@ def _truncated(logits_RV: torch.Tensor, top_p_R: torch.Tensor, top_k_R: torch.Te
     cut_R = (top_p_R < 1) | (top_k_R > 0)
     if not bool(cut_R.any()):
         return logits_RV
-    if logits_RV.shape[1] <= _HEAD:
+    if logits_RV.shape[1] <= _SMALL:
         return _cut(logits_RV, top_p_R, top_k_R)
     # Ordering a whole vocabulary takes longer than a decode step of a small model; what is kept is nearly
-    # always among its first thousand.
-    head, order = logits_RV.topk(_HEAD, dim=-1)
+    # always among the tokens that are not all but impossible.
+    vocabulary = logits_RV.shape[1]
+    share_RV = torch.softmax(logits_RV, dim=-1)
+    likely_RV = share_RV > _LIKELY
+    count_R = likely_RV.sum(dim=-1)
+    row, token = likely_RV.nonzero(as_tuple=True)
+    place = torch.arange(len(row), device=row.device) - (count_R.cumsum(0) - count_R)[row]
+    shape = (len(count_R), int(count_R.max()))
+    head = logits_RV.new_full(shape, float("-inf"))
+    order = row.new_full(shape, vocabulary)  # where there is none: behind the last token
+    head[row, place], order[row, place] = logits_RV[row, token], token
+    head, within = head.sort(dim=-1, descending=True)
     limited = top_k_R > 0
     ordered = _first(head, top_k_R)
     norm = torch.where(limited, ordered.logsumexp(dim=-1), logits_RV.logsumexp(dim=-1))
     share = torch.exp(ordered - norm[:, None])
-    inside = torch.where(limited, top_k_R <= _HEAD, share.sum(dim=-1) > top_p_R)
-    kept = torch.full_like(logits_RV, float("-inf")).scatter_(1, order, _nucleus(ordered, share, top_p_R))
+    inside = torch.where(limited, top_k_R <= count_R, share.sum(dim=-1) > top_p_R)
+    kept = logits_RV.new_full((len(count_R), vocabulary + 1), float("-inf"))
+    kept = kept.scatter_(1, order.gather(1, within), _nucleus(ordered, share, top_p_R))[:, :vocabulary]
     if bool((cut_R & ~inside).any()):
         rows = torch.nonzero(cut_R & ~inside).squeeze(1)
         kept[rows] = _cut(logits_RV[rows], top_p_R[rows], top_k_R[rows])

@@ -18,6 +18,8 @@ from candor.engine.rows import Alternatives
 from candor.engine.text import TextStream, TokenText
 
 _LEAST = -9999.0  # JSON has no infinity
+# Line ends to Python's `splitlines` and httpx's `iter_lines`, with which clients read streams.
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 
 class Offsets:
@@ -123,8 +125,9 @@ def envelope(kind: str, prefix: str, model: str) -> dict[str, Any]:
 
 
 def dumped(value: dict[str, Any]) -> bytes:
-    """As JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """As JSON, on what any reader of lines takes for one line."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.translate(_LINE_ENDS).encode()
 
 
 def sent(value: dict[str, Any]) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from candor.serve.completions import complete
 from candor.serve.errors import RequestError
 from candor.serve.generation import GoneError
 from candor.serve.guard import Guard
+from candor.serve.machine import Machine
 from candor.serve.metrics import Metrics
 from candor.serve.replies import (
     Card,
@@ -39,24 +41,24 @@ _FAULTS: dict[int | str, dict[str, Any]] = {
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-def create_app(models: Sequence[Served], settings: Settings, metrics: Metrics) -> FastAPI:
-    """The application; its workers run from its start to its end.
+def create_app(models: Sequence[Served], machine: Machine, settings: Settings, metrics: Metrics) -> FastAPI:
+    """The application; its models are served from its start to its end, and the machine ends with it.
 
     Args:
         models: each with a name of its own; the first answers requests that name none, if it is the only one.
+        machine: the models' workers'.
         settings: limits.
         metrics: what to show at /metrics.
     """
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        for served in models:
-            served.worker.start()
+        machine.serve([served.worker for served in models])
         try:
             yield
         finally:
+            await asyncio.to_thread(machine.stop)
             for served in models:
-                await served.run(served.worker.stop)
                 served.close()
 
     # FastAPI's own pages load scripts from elsewhere.

@@ -25,7 +25,7 @@ from candor.serve.generation import (
     seed_of,
     streamed,
 )
-from candor.serve.scheduler import Abstained, Drawn, Ended, Event, Job
+from candor.serve.jobs import Abstained, Drawn, Ended, Event, Job
 from candor.serve.served import Encoded, Served
 from candor.serve.settings import Settings
 from candor.serve.wire import ChatRequest
@@ -45,7 +45,7 @@ async def chat(body: ChatRequest, http: HttpRequest, served: Served, settings: S
     max_tokens = body.max_completion_tokens or body.max_tokens
     if max_tokens is None:
         max_tokens = max(1, min(settings.chat_tokens, served.engine.context - len(prompt.ids)))
-    check_lengths(served, [prompt], max_tokens, body.n, settings.max_cache_tokens)
+    check_lengths(served, [prompt], max_tokens, body.n)
     job = job_of(
         prompt,
         body,

@@ -25,7 +25,7 @@ from candor.serve.generation import (
     seed_of,
     streamed,
 )
-from candor.serve.scheduler import Drawn, Ended, Event, Job, Read
+from candor.serve.jobs import Drawn, Ended, Event, Job, Read
 from candor.serve.served import Encoded, Served
 from candor.serve.settings import Settings
 from candor.serve.wire import CompletionRequest
@@ -53,7 +53,7 @@ async def complete(
     check_biases(served, body)
     prompts = await served.run(served.encode, body.prompt, body.add_special_tokens)
     max_tokens = _DEFAULT_TOKENS if body.max_tokens is None else body.max_tokens
-    check_lengths(served, prompts, max_tokens, copies, settings.max_cache_tokens)
+    check_lengths(served, prompts, max_tokens, copies)
     seed = seed_of(body)
     jobs = [
         job_of(

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from candor.engine.rows import Request
 from candor.serve.answers import DONE, sse
 from candor.serve.errors import RequestError, bad
-from candor.serve.scheduler import Event, Job, Ticket
+from candor.serve.jobs import Event, Job, Ticket
 from candor.serve.served import Encoded, Served
 from candor.serve.settings import Settings
 from candor.serve.wire import ChatRequest, CompletionRequest
@@ -63,15 +63,13 @@ def check_limits(
             raise bad(f"{param}: {value} is too many; this server allows {most} {what}", param)
 
 
-def check_lengths(
-    served: Served, prompts: Sequence[Encoded], max_tokens: int, copies: int, most: int
-) -> None:
+def check_lengths(served: Served, prompts: Sequence[Encoded], max_tokens: int, copies: int) -> None:
     """See that prompts and completions fit the model's context, and the memory for all rows together.
 
     Raises:
         RequestError: one does not.
     """
-    context = served.engine.context
+    context, most = served.engine.context, served.worker.cache_tokens
     for index, prompt in enumerate(prompts):
         if len(prompt.ids) + max_tokens > context:
             raise bad(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+import torch
+
 from candor.core.errors import CandorError
 from candor.engine.gate import FILE, Gate
 from candor.engine.local import LocalEngine
 from candor.model.load import resolve
+from candor.serve.machine import Machine
 from candor.serve.metrics import Metrics
 from candor.serve.scheduler import Worker
 from candor.serve.served import Served
@@ -63,24 +67,45 @@ def _limit(abstain_below: str | None) -> float | str | None:
 def load(
     model: Choice,
     gate: tuple[Gate | None, float | None],
+    machine: Machine,
     *,
     settings: Settings,
     metrics: Metrics,
     template: str | None = None,
     dtype: str = "bfloat16",
 ) -> Served:
-    """Load a model and make its worker, which does not work yet.
+    """Load a model, in the machine's thread, and make its worker, which does not work yet.
 
     Args:
         model: which.
         gate: its gate, and the confidence below which replies are held back.
+        machine: what will compute.
         settings: limits.
         metrics: where to count.
         template: a chat template, `plain`, or None for the model's own.
         dtype: its arithmetic type.
     """
-    engine = LocalEngine.load(model.spec, dtype=dtype, template=template)
+    engine = machine.call(lambda: LocalEngine.load(model.spec, dtype=dtype, template=template))
     worker = Worker(
-        engine, name=model.name, settings=settings, metrics=metrics, gate=gate[0], abstain_below=gate[1]
+        engine,
+        machine,
+        name=model.name,
+        settings=settings,
+        metrics=metrics,
+        gate=gate[0],
+        abstain_below=gate[1],
+        cache_tokens=room_for(engine),
     )
     return Served(worker)
+
+
+def room_for(engine: LocalEngine) -> int:
+    """Tokens whose keys and values fit a quarter of the memory that is free now."""
+    device = engine.model.device
+    on_gpu = device.type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
+    config = engine.model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    each = 2 * engine.layers * heads * size * engine.model.dtype.itemsize
+    return max(1, free // (4 * each))

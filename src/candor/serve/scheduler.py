@@ -1,7 +1,8 @@
-"""One thread for each model: it owns the engine, and all requests' prompts go through it together.
+"""One worker for each model: it owns the engine, and all requests' prompts go through it together.
 
-    worker = Worker(engine, name="smollm2", settings=Settings(), metrics=Metrics())
-    worker.start()
+    machine = Machine()
+    worker = Worker(engine, machine, name="smollm2", settings=Settings(), metrics=Metrics())
+    machine.serve([worker])
     ticket = worker.submit([Job(Request(ids, [Sampling()]))])     # on an event loop
     async for event in ticket: ...                                # Read, Drawn, Ended, Abstained
 
@@ -13,12 +14,11 @@ that neither waits for all of the other. Within each, first come, first served.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import torch
 
@@ -26,8 +26,10 @@ from candor.engine.flow import Flow, Room
 from candor.engine.gate import Gate
 from candor.engine.local import LocalEngine
 from candor.engine.reading import Reading
-from candor.engine.rows import Alternatives, Request, Row, draw_rows, settings_of_rows
+from candor.engine.rows import Request, Row, draw_rows, settings_of_rows
 from candor.serve.errors import RequestError, internal
+from candor.serve.jobs import Abstained, Drawn, Ended, Event, Job, Read, Ticket
+from candor.serve.machine import Machine
 from candor.serve.metrics import Metrics
 from candor.serve.settings import Settings
 
@@ -36,192 +38,54 @@ _log = logging.getLogger(__name__)
 # Prompt tokens of one pass: fewer while others wait for their next token meanwhile.
 _PASS_TOKENS, _PASS_TOKENS_BUSY = 2048, 512
 # Steps between two groups of prompts that join a running batch: each is a pass over all weights.
-_PAUSE = 3
+_PAUSE = 1
 # Above so many parameters a second copy of the weights, laid out for the decode step, costs too much memory.
 _MOST_PREPARED = 2_000_000_000
 
 
-class _Turns:
-    """A lock that is given in the order in which it was asked for.
-
-    Models take turns a pass each: passes use all cores anyway, and numba's simplest threading layer ends the
-    process when two threads run parallel kernels at once. An ordinary lock would let the thread that has just
-    released it take it again.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._next = self._serving = 0
-
-    def __enter__(self) -> None:
-        with self._changed:
-            mine, self._next = self._next, self._next + 1
-            while self._serving != mine:
-                self._changed.wait()
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._serving += 1
-            self._changed.notify_all()
-
-
-_TURNS = _Turns()
-
-
-@dataclass(eq=False, repr=False)  # no log is to show what somebody has asked
-class Job:
-    """One prompt of an HTTP request.
-
-    Args:
-        request: the prompt and what is wanted of it.
-        read: score the prompt's own tokens, with so many alternatives each; None: don't.
-        draws: whether anything is generated.
-        gated: take the gate's reading of the prompt, if the model has a gate.
-        streams: hand out each token as it is drawn, not only the ended row.
-
-    Attributes:
-        confidence: the gate's reading, once there is one.
-    """
-
-    request: Request
-    read: int | None = None
-    draws: bool = True
-    gated: bool = False
-    streams: bool = False
-    confidence: float | None = None
-    abstained: bool = False
-    arrived: float = field(default_factory=time.monotonic)
-    ticket: Ticket | None = None
-
-
-@dataclass(frozen=True)
-class Read:
-    """A prompt has been scored."""
-
-    job: Job
-    reading: Reading  # of all tokens but the first, which has nothing before it
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A row has got a token.
-
-    `piece` is the text that can be shown now; it belongs to tokens up to this one.
-    """
-
-    job: Job
-    row: Row
-    token: int
-    logprob: float
-    top: Alternatives | None
-    piece: str
-    finish: str | None  # why the row ended with this token
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A row has got its last token; nothing changes it any more."""
-
-    job: Job
-    row: Row
-
-
-@dataclass(frozen=True)
-class Abstained:
-    """The gate holds the reply back; the job's rows stay empty."""
-
-    job: Job
-
-
-Event = Read | Drawn | Ended | Abstained
-
-
-class Ticket:
-    """An HTTP request's claim on its jobs' events; iterate over it until all jobs are done."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._jobs = jobs
-        self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Event | RequestError] = asyncio.Queue()
-        self._left = sum((job.read is not None) + (job.request.fan_out if job.draws else 0) for job in jobs)
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Where its events are wanted."""
-        return self._loop
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while self._left > 0:
-            event = await self._events.get()
-            if isinstance(event, RequestError):
-                raise event
-            if isinstance(event, Abstained):
-                self._left -= event.job.request.fan_out
-            elif not isinstance(event, Drawn):
-                self._left -= 1
-            yield event
-
-    def put(self, event: Event | RequestError) -> None:
-        """Hand over an event; on the event loop."""
-        self._events.put_nowait(event)
-
-    def cancel(self) -> None:
-        """Give up what is not done yet; harmless when all is."""
-        for job in self._jobs:
-            job.request.cancelled = True
-
-
 class Worker:
-    """The thread of one model.
+    """The work of one model.
 
     Args:
         engine: nothing else may use it from now on.
+        machine: whose thread does the work.
         name: the model's name here.
         settings: limits.
         metrics: where to count.
         gate: the checkpoint's own, if it has one.
         abstain_below: confidence below which a gated reply is held back; None: never.
+        cache_tokens: tokens of all rows together that memory has room for; None: what the settings allow.
     """
 
     def __init__(
         self,
         engine: LocalEngine,
+        machine: Machine,
         *,
         name: str,
         settings: Settings,
         metrics: Metrics,
         gate: Gate | None = None,
         abstain_below: float | None = None,
+        cache_tokens: int | None = None,
     ) -> None:
+        most = settings.max_cache_tokens
+        self.cache_tokens = most if cache_tokens is None else min(most, cache_tokens)
         self.engine, self.name, self.gate, self.abstain_below = engine, name, gate, abstain_below
         self._settings, self._metrics = settings, metrics
-        self._changed = threading.Condition()
+        self._machine = machine
         self._inbox: deque[Job] = deque()
         self._reads: deque[Job] = deque()
         self._jobs: dict[Request, Job] = {}  # those in the flow
         self._flow = self._new_flow()
         self._outbox: list[tuple[Ticket, Event | RequestError]] = []
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=f"candor-{name}", daemon=True)
 
     # --- for the event loop -------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the step under way; what is not done is answered with 503."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
 
     @property
     def alive(self) -> bool:
         """Whether it works."""
-        return self._thread.is_alive() and not self._stopping
+        return self._machine.alive
 
     @property
     def waiting(self) -> int:
@@ -235,7 +99,7 @@ class Worker:
             RequestError: too much is waiting (429), or the server is ending (503).
         """
         ticket = Ticket(jobs)
-        with self._changed:
+        with self._machine.changed:
             if not self.alive:
                 raise _ending()
             if self.waiting and self.waiting + len(jobs) > self._settings.max_queue:
@@ -249,10 +113,10 @@ class Worker:
             for job in jobs:
                 job.ticket = ticket
             self._inbox.extend(jobs)
-            self._changed.notify()
+            self._machine.changed.notify()
         return ticket
 
-    # --- in the thread ------------------------------------------------------------------------------
+    # --- in the machine's thread --------------------------------------------------------------------
 
     def _new_flow(self) -> Flow:
         return self.engine.flow(
@@ -260,44 +124,42 @@ class Worker:
                 rows=self._settings.max_rows,
                 prefill_tokens=_PASS_TOKENS_BUSY,
                 pause=_PAUSE,
-                tokens=self._settings.max_cache_tokens,
+                tokens=self.cache_tokens,
             )
         )
 
-    def _run(self) -> None:
-        model = self.engine.model
-        if sum(part.numel() for part in model.parameters()) <= _MOST_PREPARED:
-            with self.engine.prepared(self._settings.max_rows):
-                self._serve()
-        else:
-            self._serve()
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._inbox or self._reads or self._flow.busy)
 
-    def _serve(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._stopping or self._inbox or self._reads or self._flow.busy):
-                    self._show_load()
-                    self._changed.wait()
-                fresh = [*self._inbox]
-                self._inbox.clear()
-            if self._stopping:
-                self._fail([*fresh, *self._reads, *self._jobs.values()], _ending())
-                self._deliver()
-                return
-            try:
-                self._take(fresh)
-                with _TURNS:
-                    self._read_some()
-                with _TURNS:
-                    self._step()
-            except Exception:
-                _log.exception("%s: a step failed; its requests are answered with an error", self.name)
-                self._metrics.failures.labels(self.name).inc()
-                self._fail([*fresh, *self._reads, *self._jobs.values()], internal())
-                self._reads.clear()
-                self._jobs.clear()
-                self._flow = self._new_flow()
-            self._deliver()
+    def prepared(self) -> contextlib.AbstractContextManager[None]:
+        """Weights laid out for decoding, where their copy does not take too much memory."""
+        if sum(part.numel() for part in self.engine.model.parameters()) > _MOST_PREPARED:
+            return contextlib.nullcontext()
+        return self.engine.prepared(self._settings.max_rows)
+
+    def turn(self) -> None:
+        """Score what fits one pass, draw a token for each row, and send what there is to be told."""
+        fresh = [self._inbox.popleft() for _ in range(len(self._inbox))]
+        try:
+            self._take(fresh)
+            self._read_some()
+            self._step()
+        except Exception:
+            _log.exception("%s: a step failed; its requests are answered with an error", self.name)
+            self._metrics.failures.labels(self.name).inc()
+            self._fail([*fresh, *self._reads, *self._jobs.values()], internal())
+            self._reads.clear()
+            self._jobs.clear()
+            self._flow = self._new_flow()
+        self._show_load()
+        self._deliver()
+
+    def end(self) -> None:
+        """Answer what is not done with 503."""
+        self._fail([*self._inbox, *self._reads, *self._jobs.values()], _ending())
+        self._deliver()
 
     def _take(self, fresh: Sequence[Job]) -> None:
         for job in fresh:
@@ -327,7 +189,6 @@ class Worker:
             self._give_up(self._jobs.pop(request))
         self._metrics.generated_tokens.labels(self.name).inc(len(rows))
         self._metrics.step_seconds.labels(self.name).observe(time.monotonic() - begun)
-        self._show_load()
 
     def _tell(self, job: Job, row: Row) -> None:
         """Send what a row has got."""

@@ -1,4 +1,4 @@
-"""A model as the server has it: its worker, and a thread of its own for work on text."""
+"""A model as the server has it: its worker, and a thread for work on text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Served:
     """One model.
 
     Args:
-        worker: its thread.
+        worker: what computes.
 
     Attributes:
         name: what requests call it.
@@ -56,8 +56,7 @@ class Served:
         return self.engine.text
 
     def close(self) -> None:
-        """End both threads."""
-        self.worker.stop()
+        """End the thread for text."""
         self._clerk.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Settings:
     """Limits of a server. What goes beyond them is refused with a 4xx that says which one it was."""
 
-    api_key: str | None = None  # that requests have to carry as `Authorization: Bearer …`; None: none
+    # What requests have to carry as `Authorization: Bearer …`; None: nothing.
+    api_key: str | None = field(default=None, repr=False)
     # Names by which this server may be asked (the Host header, without its port); None: any. A page in a
     # browser can reach a server on its own machine by a name of its own making (DNS rebinding).
     hosts: frozenset[str] | None = None
