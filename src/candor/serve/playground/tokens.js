@@ -48,7 +48,7 @@ function move(event, element) {
     }
     event.preventDefault();
   } else if (event.key === "Enter" || event.key === "ArrowDown" || event.key === " ") {
-    peek.querySelector("button")?.focus();
+    peek.querySelector("button:not(:disabled)")?.focus();
     event.preventDefault();
   } else if (event.key === "Escape") {
     hide();
