@@ -331,6 +331,7 @@ def test_each_token_is_its_own_chunk_where_alternatives_are_asked_for(server: Li
         ({"prompt": "x", "top_p": 0}, "top_p"),
         ({"prompt": "x", "top_p": 1.5}, "top_p"),
         ({"prompt": "x", "top_k": -2}, "top_k"),
+        ({"prompt": "x", "top_k": 10**30}, "top_k"),
         ({"prompt": "x", "min_p": 2}, "min_p"),
         ({"prompt": "x", "n": 0}, "n"),
         ({"prompt": "x", "n": 513}, "n"),

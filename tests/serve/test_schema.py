@@ -91,7 +91,7 @@ def test_thousands_of_requests_do_not_either(
             "max_tokens": st.integers(0, 9),
             "temperature": st.floats(0, 3),
             "top_p": st.floats(0, 1),
-            "top_k": st.integers(-1, 300),
+            "top_k": st.one_of(st.integers(-1, 300), st.integers()),
             "min_p": st.floats(0, 1),
             "n": st.integers(1, 4),
             "best_of": st.integers(1, 4),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The likeliest tokens at a place, and their log-probabilities.
 Alternatives = tuple[tuple[int, ...], tuple[float, ...]]
 
+_MOST = 1 << 31  # what a tensor of whole numbers holds, and more than any vocabulary
 _BEFORE = 6  # tokens of a prompt that tell how the text behind it is written
 
 
@@ -136,7 +137,7 @@ def settings_of_rows(rows: Sequence[Row]) -> RowSettings:
     return RowSettings(
         temperature_R=torch.tensor([row.sampling.temperature for row in rows]),
         top_p_R=torch.tensor([row.sampling.top_p for row in rows]),
-        top_k_R=torch.tensor([row.sampling.top_k for row in rows]),
+        top_k_R=torch.tensor([min(row.sampling.top_k, _MOST) for row in rows]),
         keys_R=np.array([row.key for row in rows], dtype=np.uint64),
         min_p_R=torch.tensor([row.sampling.min_p for row in rows]),
     )

@@ -77,7 +77,9 @@ class _Generation(_Request):
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     # Beyond OpenAI's API, by the names that vLLM has for them.
-    top_k: int = Field(default=0, ge=-1, description="Draw from so many likeliest tokens; 0 or -1: all.")
+    top_k: int = Field(
+        default=0, ge=-1, lt=2**31, description="Draw from so many likeliest tokens; 0 or -1: all."
+    )
     min_p: Number = Field(
         default=0.0,
         ge=0,
