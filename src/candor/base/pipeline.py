@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from candor.base import corpus as corpora
@@ -25,7 +26,8 @@ from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.data.pieces import read_index, write_tokens
 from candor.engine.local import LocalEngine
-from candor.model.load import load_model, load_tokenizer, save_checkpoint
+from candor.model.first_use import compile_ahead
+from candor.model.load import default_device, load_model, load_tokenizer, save_checkpoint
 from candor.train.state import clear_state
 
 STAGES = ("corpus", "tokenizer", "pretrain", "evaluate")
@@ -42,6 +44,8 @@ class BaseRun:
 
     def up_to(self, last: str) -> None:
         """Every stage up to this one that is not done yet, in order."""
+        if last in ("pretrain", "evaluate") and not self.run.done("pretrain") and default_device() == "cpu":
+            compile_ahead(torch.bfloat16 if self.recipe.train.dtype == "bf16" else torch.float32)
         for stage in STAGES[: STAGES.index(last) + 1]:
             if self.run.done(stage):
                 self.reporter.say(f"{stage}: done before")

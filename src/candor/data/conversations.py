@@ -30,8 +30,21 @@ PLAIN_TEMPLATE = (
     "{% endfor %}"
 )
 
+# OpenAI's chat markup language, for models that have its two tokens: a turn is a start token, the role as
+# plain text, a line break, the words, an end token.
+CHATML_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
 # Stands for a turn's words while the text that a template puts around them is found.
 PLACEHOLDER = "candorplaceholder"
+
+
+class PrefixError(CandorError):
+    """A chat template renders an earlier turn differently once a later one follows."""
 
 
 class Turn(BaseModel):
@@ -73,9 +86,18 @@ class Example:
 
 def plain_template(tokenizer: PreTrainedTokenizerBase) -> str:
     """The `PLAIN_TEMPLATE`, opened by the start token if the tokenizer puts one before ordinary text."""
+    return _opened(PLAIN_TEMPLATE, tokenizer)
+
+
+def chatml_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The `CHATML_TEMPLATE`, opened in the same way."""
+    return _opened(CHATML_TEMPLATE, tokenizer)
+
+
+def _opened(template: str, tokenizer: PreTrainedTokenizerBase) -> str:
     ids = tokenizer("x").input_ids
     starts = tokenizer.bos_token_id is not None and len(ids) > 0 and ids[0] == tokenizer.bos_token_id
-    return ("{{ bos_token }}" if starts else "") + PLAIN_TEMPLATE
+    return ("{{ bos_token }}" if starts else "") + template
 
 
 def encode(
@@ -84,6 +106,7 @@ def encode(
     template: str | None = None,
     *,
     max_tokens: int | None = None,
+    last_only: bool = False,
 ) -> Example:
     """Tokenise a conversation and mark what the model has to write.
 
@@ -95,10 +118,12 @@ def encode(
         tokenizer: its own chat template is used unless `template` is given.
         template: a Jinja chat template, such as `plain_template(tokenizer)`.
         max_tokens: the most tokens allowed.
+        last_only: of the assistant's turns only the last is supervised.
 
     Raises:
-        CandorError: there is no template, it fails on these messages or is not prefix-stable (an earlier
-            turn is rendered differently once a later one follows), it writes no end token, the
+        PrefixError: the template is not prefix-stable: an earlier turn is rendered differently once a later
+            one follows.
+        CandorError: there is no template, it fails on these messages, it writes no end token, the
             conversation has no assistant turn, or it is longer than `max_tokens`.
     """
     messages = [turn.model_dump() for turn in conversation.messages]
@@ -106,12 +131,12 @@ def encode(
     if not places:
         raise CandorError("a training conversation has no assistant turn, so there is nothing to learn from")
     text, ids, supervised = "", [], []
-    for place in places:
+    for place in places[-1:] if last_only else places:
         turns = messages[: place + 1]
         prompt = render(turns[:-1], tokenizer, template, open_turn=True)
         whole = render(turns, tokenizer, template)
         if not prompt.startswith(text) or not whole.startswith(prompt):
-            raise CandorError(
+            raise PrefixError(
                 "the chat template is not prefix-stable: it renders an earlier turn differently once a "
                 f"later one follows (found at message {place + 1} of {len(messages)})",
                 fix="give one conversation for each assistant turn, or a template that only ever appends",
@@ -127,6 +152,25 @@ def encode(
             fix="shorten it or raise the limit: it is not cut, because the answer's end would be lost",
         )
     return Example(tuple(ids), tuple(supervised), conversation.weight)
+
+
+def encode_turns(
+    conversation: Conversation, tokenizer: PreTrainedTokenizerBase, template: str | None = None
+) -> list[Example]:
+    """Tokenise a conversation for any template: one example, or one for each assistant turn.
+
+    Templates that drop what an earlier reply had (Qwen 3 drops its thoughts) give the model another text at
+    each turn, so each turn is an example of its own then, behind what it would be given.
+
+    Raises:
+        CandorError: as `encode`.
+    """
+    try:
+        return [encode(conversation, tokenizer, template)]
+    except PrefixError:
+        ends = [place + 1 for place, turn in enumerate(conversation.messages) if turn.role == "assistant"]
+        parts = [conversation.model_copy(update={"messages": conversation.messages[:end]}) for end in ends]
+        return [encode(part, tokenizer, template, last_only=True) for part in parts]
 
 
 def encode_all(

@@ -7,33 +7,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from candor.core.errors import CandorError, InputError
-from candor.data.conversations import plain_template, render
+from candor.data.conversations import chatml_template, plain_template, render
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedTokenizerBase
 
     from candor.engine.protocol import Prompt
 
+_NAMED = {"plain": plain_template, "chatml": chatml_template}
+
 
 def set_template(tokenizer: PreTrainedTokenizerBase, template: str | None) -> None:
-    """Choose the chat template: None keeps the model's own, `plain` is for base models, else Jinja text."""
-    if template == "plain":
-        tokenizer.chat_template = plain_template(tokenizer)
+    """Choose the chat template: None keeps the model's own, `plain` is for base models, else Jinja text.
+
+    `chatml` is for models that have <|im_start|> and <|im_end|> as tokens.
+
+    Raises:
+        CandorError: `chatml` for a model that lacks them.
+    """
+    if template == "chatml" and "<|im_end|>" not in tokenizer.get_added_vocab():  # type: ignore[operator]
+        raise CandorError(
+            "this model has no <|im_start|> and <|im_end|> as tokens of their own",
+            fix="add them first: candor chat add-tokens --model MODEL --out CKPT",
+        )
+    if template in _NAMED:
+        tokenizer.chat_template = _NAMED[template](tokenizer)
     elif template:
         tokenizer.chat_template = template
 
 
 def template_text(template: str | None) -> str | None:
-    """A chat template as the user named it: `plain` as it is, a file's text, or None for the model's own.
+    """A chat template as the user named it: `plain` and `chatml` as they are, a file's text, or None.
 
     Raises:
         InputError: there is no such file.
     """
-    if template is None or template == "plain":
+    if template is None or template in _NAMED:
         return template
     path = Path(template)
     if not path.is_file():
-        raise InputError("no such chat template file", path=path, fix="give `plain` or a Jinja file")
+        raise InputError(
+            "no such chat template file", path=path, fix="give `plain`, `chatml` or a Jinja file"
+        )
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,22 +26,12 @@ from candor.model.kernels import add_norm
 _COMPILING = "CANDOR_COMPILES_KERNELS"
 
 
-@cache
-def compile_kernels(dtype: torch.dtype) -> None:
-    """Make sure that the kernels for an arithmetic type are on disk; says so where that takes a while.
+class _Compiling:
+    """The processes that compile for one arithmetic type, and what says that they have done so."""
 
-    Where nothing can be kept, or a process can't be started, kernels are compiled as they are called.
-    """
-    folder = add_norm.stats.cache_path
-    if os.environ.get(_COMPILING) or folder is None or dtype not in (torch.bfloat16, torch.float32):
-        return
-    name = str(dtype).removeprefix("torch.")
-    done = Path(folder) / f"candor-{name}-{_state()}.done"
-    if done.exists():
-        return
-    print("compiling kernels for this processor: once, about half a minute ...", file=sys.stderr, flush=True)
-    try:
-        children = [
+    def __init__(self, name: str, done: Path) -> None:
+        self._done = done
+        self._children = [
             subprocess.Popen(
                 [sys.executable, "-m", "candor.cli.use_kernels", work, name],
                 env={**os.environ, _COMPILING: "1"},
@@ -49,11 +40,41 @@ def compile_kernels(dtype: torch.dtype) -> None:
             )
             for work in ("train", "decode")
         ]
-        failed = [child.wait() for child in children]
+
+    def wait(self) -> None:
+        """Until both have ended."""
+        failed = [child.wait() for child in self._children]
         if not any(failed):
-            done.touch()
+            self._done.touch()
+
+
+@cache
+def compile_ahead(dtype: torch.dtype) -> _Compiling | None:
+    """Begin to compile what is not on disk yet; `compile_kernels` waits for it."""
+    folder = add_norm.stats.cache_path
+    if os.environ.get(_COMPILING) or folder is None or dtype not in (torch.bfloat16, torch.float32):
+        return None
+    name = str(dtype).removeprefix("torch.")
+    done = Path(folder) / f"candor-{name}-{_state()}.done"
+    if done.exists():
+        return None
+    print("compiling kernels for this processor: once, about half a minute ...", file=sys.stderr, flush=True)
+    try:
+        return _Compiling(name, done)
     except OSError:
-        return  # no process, or nothing can be kept
+        return None  # no process can be started
+
+
+@cache
+def compile_kernels(dtype: torch.dtype) -> None:
+    """Make sure that the kernels for an arithmetic type are on disk; says so where that takes a while.
+
+    Where nothing can be kept, or a process can't be started, kernels are compiled as they are called.
+    """
+    compiling = compile_ahead(dtype)
+    if compiling is not None:
+        with suppress(OSError):  # nothing can be kept
+            compiling.wait()
 
 
 def _state() -> str:

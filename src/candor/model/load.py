@@ -180,7 +180,7 @@ def load_model(
 
     Args:
         spec: see `resolve`.
-        dtype: `bfloat16`, `float32` or `float16`.
+        dtype: `bfloat16`, `float32` or `float16`; `auto`: what the checkpoint is stored in.
         device: a torch device; the GPU when there is one.
         trust_remote_code: run code that comes with the checkpoint. Off unless the user asks for it.
 
@@ -188,13 +188,13 @@ def load_model(
         CandorError: there is none by that name, it can't be read, its weights are not safetensors, or it is
             no causal language model.
     """
-    if dtype not in DTYPES:
+    if dtype != "auto" and dtype not in DTYPES:
         raise CandorError(f"{dtype}: not an arithmetic type", fix=f"choose one of {', '.join(DTYPES)}")
     device = device or default_device()
     with _loading(spec), _quiet():
         model: Any = AutoModelForCausalLM.from_pretrained(
             resolve(spec),
-            dtype=DTYPES[dtype],
+            dtype=DTYPES.get(dtype, dtype),
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
         )

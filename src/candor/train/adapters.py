@@ -19,7 +19,8 @@ def add_adapters(model: PreTrainedModel, settings: TrainSettings) -> PeftModel:
     """Wrap a model with fresh adapters on every linear layer but the head; the base is frozen.
 
     The adapters compute in the base's type; their float32 selves are the optimiser's masters, as for all
-    trained weights. Their random start depends on `settings.seed` alone.
+    trained weights. Their random start depends on `settings.seed` alone. Rows of `settings.lora_tokens` are
+    trained as they are, in the embedding and, where that is another matrix, in the head.
     """
     config = LoraConfig(
         r=settings.lora_rank,
@@ -28,10 +29,20 @@ def add_adapters(model: PreTrainedModel, settings: TrainSettings) -> PeftModel:
         exclude_modules=_linear_below(model, settings.frozen) or None,
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
+        trainable_token_indices=_rows(model, settings.lora_tokens) or None,
     )
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return cast(PeftModel, get_peft_model(model, config, autocast_adapter_dtype=False))
+
+
+def _rows(model: PreTrainedModel, tokens: tuple[int, ...]) -> dict[str, list[int]]:
+    """Rows to train, by the names of the modules that hold them; PEFT knows by itself which are tied."""
+    inner, outer = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = outer is None or outer.weight is inner.weight  # type: ignore[union-attr]
+    matrices = {id(module) for module in ((inner,) if tied else (inner, outer))}
+    names = [name.rpartition(".")[2] for name, part in model.named_modules() if id(part) in matrices]
+    return {name: list(tokens) for name in names} if tokens else {}
 
 
 def _linear_below(model: PreTrainedModel, share: float) -> list[str]:

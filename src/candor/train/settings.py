@@ -56,6 +56,11 @@ class TrainSettings(BaseModel):
     lora_alpha: float = Field(
         default=32.0, gt=0, description="LoRA's scale: adapters are multiplied by alpha / rank."
     )
+    lora_tokens: tuple[int, ...] = Field(
+        default=(),
+        description="With LoRA: tokens whose rows of the embedding and the head are trained too, because the "
+        "base model never saw them. Chat tuning fills this in.",
+    )
     dtype: Literal["bf16", "float32"] = Field(
         default="bf16",
         description="Arithmetic of the forward and backward pass; master weights are always float32.",

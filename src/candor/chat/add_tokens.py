@@ -1,0 +1,63 @@
+"""A base checkpoint in, the same model with chat tokens and a template out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from candor.chat.template import chat_format
+from candor.core.errors import CandorError
+from candor.core.files import write_json
+from candor.model.load import load_model, load_tokenizer, save_checkpoint
+from candor.model.tokens import AddedTokens, Init, add_tokens, end_with
+
+NOTES = "chat_tokens.json"  # beside the checkpoint: which rows are new
+
+
+@dataclass(frozen=True)
+class Chatting:
+    """A checkpoint with a chat format."""
+
+    added: AddedTokens
+    end: str
+    replaced: bool  # whether the model had a template of its own before
+
+
+def add_chat_tokens(
+    spec: str,
+    out: Path,
+    *,
+    template: str = "chatml",
+    init: Init = "described",
+    extra: tuple[str, ...] = (),
+    reserved: bool = True,
+    seed: int = 0,
+) -> Chatting:
+    """Load a model, give it a chat format, and save it as an ordinary checkpoint.
+
+    Args:
+        spec: the model (see `model.load.resolve`).
+        out: a folder that is not there yet.
+        template: `chatml`, or a Jinja file.
+        init: see `model.tokens`.
+        extra: special tokens that the template's text does not show.
+        reserved: rename tokens in reserve before making new rows.
+        seed: of `noise`.
+
+    Raises:
+        CandorError: `out` exists, or the model or the template can't be used.
+    """
+    if out.exists():
+        raise CandorError(f"{out} is there already", fix="choose another --out, or delete it")
+    tokenizer = load_tokenizer(spec)
+    form = chat_format(template, tokenizer, extra)
+    model = load_model(spec, dtype="auto", device="cpu")
+    replaced = tokenizer.chat_template is not None
+    added = add_tokens(model, tokenizer, form.tokens, init=init, reserved=reserved, seed=seed)
+    tokenizer.chat_template = form.template
+    end_with(model, tokenizer, form.end)
+    save_checkpoint(model, tokenizer, out)
+    notes: dict[str, Any] = {"model": spec, "init": init, "end": form.end, **asdict(added)}
+    write_json(out / NOTES, notes)
+    return Chatting(added, form.end, replaced)

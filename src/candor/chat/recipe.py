@@ -1,0 +1,128 @@
+"""Every setting of chat tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from candor.core.recipe import Settings
+from candor.train.settings import TrainSettings
+
+
+class ChatModelSettings(Settings):
+    """Which model learns to converse."""
+
+    name: str = Field(default="smollm2", description="Checkpoint folder, hub id, .gguf file, or smollm2.")
+    template: str | None = Field(
+        default=None,
+        description="Chat template: `plain` (base models), `chatml`, a Jinja file, or unset for the model's "
+        "own (`candor chat add-tokens` gives it one).",
+    )
+    trust_remote_code: bool = Field(default=False, description="Run code that comes with the checkpoint.")
+
+
+class ChatSource(Settings):
+    """Where conversations come from: one of `path`, `hub` and `embedded`."""
+
+    path: Path | None = Field(
+        default=None, description="File of conversations: .jsonl, .jsonl.gz or .parquet."
+    )
+    hub: str | None = Field(
+        default=None, description="A Hugging Face data set, read as a stream (candor-lm[hub])."
+    )
+    embedded: Literal["chitchat", "facts", "facts_dialogue"] | None = Field(
+        default=None,
+        description="Conversations that come as packages (candor-lm[demo]): people's chats, or single and "
+        "connected questions about packaged facts.",
+    )
+    layout: Literal["messages", "sharegpt", "alpaca", "completion"] | None = Field(
+        default=None, description="How rows are written; unset: seen from their fields."
+    )
+    config: str | None = Field(
+        default=None, description="Hub: the data set's configuration, if it has several."
+    )
+    split: str = Field(default="train", description="Hub: the split to read.")
+    revision: str | None = Field(
+        default=None, description="Hub: branch, tag or commit; name a commit to have the same data again."
+    )
+    conversations: int | None = Field(
+        default=None, ge=1, description="Take so many conversations and no more."
+    )
+    weight: float = Field(
+        default=1.0, ge=0, description="Scales the loss of the source's conversations; 0 leaves them out."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ChatSource:
+        given = [name for name in ("path", "hub", "embedded") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"a source has one of path, hub and embedded; this one has {' and '.join(given) or 'none'}"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the source is called in tables."""
+        return f"embedded {self.embedded}" if self.embedded else self.hub or str(self.path)
+
+
+class ChatDataSettings(Settings):
+    """What the model learns from."""
+
+    sources: tuple[ChatSource, ...] = Field(
+        default=(
+            ChatSource(embedded="chitchat", conversations=1500),
+            ChatSource(embedded="facts_dialogue", conversations=1000),
+            ChatSource(embedded="facts", conversations=1000),
+        ),
+        min_length=1,
+        description="Where conversations come from, in this order.",
+    )
+    skip_invalid: bool = Field(
+        default=False,
+        description="Leave out rows that are no conversation, and count them, instead of ending.",
+    )
+    max_tokens: int = Field(
+        default=1024, ge=16, description="Longer conversations are left out, and counted: none is cut."
+    )
+    validation: float = Field(
+        default=0.05, gt=0, lt=1, description="Share of the conversations held out, drawn by what they say."
+    )
+
+
+class ChatEvaluateSettings(Settings):
+    """What is measured before and after."""
+
+    conversations: int = Field(
+        default=200, ge=1, description="Held-out conversations whose loss is measured, before and after."
+    )
+    prompts: tuple[str, ...] = Field(
+        default=(
+            "Hi! How are you today?",
+            "What is the capital of France?",
+            "My name is Ada. What is my name?",
+            "Tell me something about the sea.",
+        ),
+        description="First messages that the model replies to, before and after.",
+    )
+    reply_tokens: int = Field(default=64, ge=1, description="Longest of these replies.")
+    threads: bool = Field(
+        default=True,
+        description="Measure what depends on earlier turns, before and after (`candor chat evaluate`).",
+    )
+
+
+class ChatRecipe(Settings):
+    """Teach a model to converse: loss on every assistant turn, and on nothing else."""
+
+    kind: Literal["chat"] = "chat"
+    seed: int = Field(default=0, ge=0, description="Fixes what is held out, and the order.")
+    model: ChatModelSettings = ChatModelSettings()
+    data: ChatDataSettings = ChatDataSettings()
+    tune: TrainSettings = TrainSettings(
+        learning_rate=1e-4, epochs=1, batch_tokens=4096, micro_batch_tokens=4096
+    )
+    evaluate: ChatEvaluateSettings = ChatEvaluateSettings()
