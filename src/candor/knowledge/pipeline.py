@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json, read_jsonl, write_json, write_jsonl, write_text
@@ -25,11 +25,11 @@ from candor.core.recipe import differences, read_recipe, to_toml
 from candor.core.run import Run
 from candor.data.invented import invented_questions
 from candor.data.types import Question
+from candor.engine.choose import chat_engine
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import no_template, template_text
 from candor.engine.protocol import Engine
 from candor.engine.remote import RemoteEngine
-from candor.engine.vllm import VllmEngine
 from candor.knowledge import measure, sources
 from candor.knowledge.anchors import anchor_rows
 from candor.knowledge.boundary import draw_boundary
@@ -60,8 +60,6 @@ OUTPUTS = {
 _SETTINGS = ("questions.", "probe.", "build.", "tune.", "evaluate.")
 # Shares of --budget-minutes: what is left goes to building, tuning and both evaluations.
 _QUESTIONS_SHARE, _PROBE_SHARE = 0.2, 0.25
-
-_Loaded = TypeVar("_Loaded", LocalEngine, VllmEngine)
 
 
 class KnowledgeRun:
@@ -102,17 +100,12 @@ class KnowledgeRun:
     def engine(self) -> Engine:
         """The model under test."""
         if self._engine is None:
-            settings = self.recipe.engine
-            engine: Engine
-            if settings.engine == "local":
-                engine = self._loaded(self.recipe.model.name, LocalEngine)
-            elif settings.engine == "vllm":
-                engine = self._loaded(self.recipe.model.name, VllmEngine)
-            else:
-                engine = RemoteEngine(settings.engine, settings.engine_model)
-            if not engine.chat:
-                raise no_template(engine.model_name)
-            self._engine = engine
+            settings, name = self.recipe.engine, self.recipe.model.name
+            if settings.engine in ("local", "vllm"):
+                self.reporter.say(f"loading {name}")
+            self._engine = chat_engine(
+                settings.engine, name, served_as=settings.engine_model, **self._options(name)
+            )
         return self._engine
 
     def _generator(self) -> Engine:
@@ -120,18 +113,21 @@ class KnowledgeRun:
         if name is None or name == self.recipe.model.name:
             return self.engine
         remote = name.startswith(("http://", "https://"))
-        return RemoteEngine(name) if remote else self._loaded(name, LocalEngine)
+        return RemoteEngine(name) if remote else self._loaded(name)
 
-    def _loaded(self, name: str, kind: type[_Loaded]) -> _Loaded:
-        model = self.recipe.model
+    def _loaded(self, name: str) -> LocalEngine:
         self.reporter.say(f"loading {name}")
-        return kind.load(
-            name,
-            dtype=model.dtype,
-            template=self.template() if name == model.name else None,
-            trust_remote_code=model.trust_remote_code,
-            max_rows=self.recipe.engine.max_rows,
-        )
+        return LocalEngine.load(name, **self._options(name))
+
+    def _options(self, name: str) -> dict[str, Any]:
+        """How a model is loaded; the recipe's template is for the model under test."""
+        model = self.recipe.model
+        return {
+            "dtype": model.dtype,
+            "template": self.template() if name == model.name else None,
+            "trust_remote_code": model.trust_remote_code,
+            "max_rows": self.recipe.engine.max_rows,
+        }
 
     def release(self) -> None:
         """Let go of the model under test, so that two models are never held at once without need."""
@@ -140,7 +136,7 @@ class KnowledgeRun:
 
     def load_tuned(self) -> LocalEngine:
         """The tuned model, from the run's checkpoint."""
-        return self._loaded(str(self.run.path("checkpoint")), LocalEngine)
+        return self._loaded(str(self.run.path("checkpoint")))
 
     def template(self) -> str | None:
         """The chat template's text: the recipe's may be `plain`, a file or nothing."""

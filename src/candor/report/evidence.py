@@ -27,7 +27,7 @@ class Evidence:
 
     @property
     def kind(self) -> str:
-        """What the run is of: `knowledge` or `base`."""
+        """What the run is of: `knowledge`, `base` or `chat`."""
         try:
             return str(tomllib.loads(self.recipe).get("kind", "knowledge"))
         except tomllib.TOMLDecodeError:
@@ -98,7 +98,7 @@ def read_evidence(run: Path) -> Evidence:
         raise InputError(
             "not a run folder: it has no recipe.toml, manifest.json or metrics.json",
             path=run,
-            fix="give the folder that was passed as --out to `candor knowledge run` or `candor pretrain`",
+            fix="give the folder that was passed as --out to the command that began the run",
         )
     return Evidence(
         run=run,

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from candor.core.files import write_text
 from candor.report import confidence_figures, outcome_figures, story, tables, wording
 from candor.report.base_page import render_base_page
+from candor.report.chat_page import render_chat_page
 from candor.report.evidence import Evidence, number_of, read_evidence
 from candor.report.plotted import Figure
 from candor.report.template import rendered
@@ -52,7 +53,8 @@ def render_report(run: Path) -> Path:
     """
     evidence = read_evidence(Path(run))
     path = evidence.run / "report.html"
-    write_text(path, render_base_page(evidence) if evidence.kind == "base" else render_page(evidence))
+    pages = {"base": render_base_page, "chat": render_chat_page}
+    write_text(path, pages.get(evidence.kind, render_page)(evidence))
     return path
 
 

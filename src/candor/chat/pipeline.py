@@ -1,0 +1,296 @@
+"""The stages of chat tuning, each reading and writing the run folder.
+
+data/                       data        conversations as `messages`, train and validation; the mix
+checkpoint/, tune.json      tune
+evaluation/, metrics.json   evaluate    held-out loss, replies, what depends on earlier turns
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from candor.chat import threads
+from candor.chat.add_tokens import NOTES
+from candor.chat.measure import loss_a_token, loss_change, losses, replies
+from candor.chat.mix import MixCounter
+from candor.chat.recipe import ChatRecipe, ChatSource
+from candor.core.errors import CandorError
+from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
+from candor.core.memory import return_freed_memory
+from candor.core.progress import Reporter
+from candor.core.run import Run
+from candor.data.chat_files import Tally, hub_conversations, read_conversations
+from candor.data.conversations import Conversation, Example, encode_turns
+from candor.data.embedded_chats import embedded_chats
+from candor.engine.local import LocalEngine
+from candor.engine.prompts import set_template, template_text
+from candor.model.load import load_model, load_tokenizer, resolve, save_checkpoint
+from candor.train.adapters import merged
+from candor.train.loop import StepMetrics, fit
+from candor.train.settings import TrainSettings
+from candor.train.state import clear_state
+
+STAGES = ("data", "tune", "evaluate")
+# The loss on held-out conversations is watched about ten times, so a sample will do.
+_WATCHED = 64
+
+
+class ChatRun:
+    """A chat tuning in its folder."""
+
+    def __init__(self, run: Run[ChatRecipe], reporter: Reporter) -> None:
+        self.run = run
+        self.recipe = run.recipe
+        self.reporter = reporter
+
+    def up_to(self, last: str) -> None:
+        """Every stage up to this one that is not done yet, in order."""
+        for stage in STAGES[: STAGES.index(last) + 1]:
+            if self.run.done(stage):
+                self.reporter.say(f"{stage}: done before")
+                continue
+            with self.run.stage(stage):
+                getattr(self, stage)()
+            if stage == "evaluate":  # its own time is known only now
+                file = self.run.path("metrics.json")
+                write_json(file, {**read_json(file), **self.run.cost()})
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's, with the run's template.
+
+        Raises:
+            CandorError: there is no template.
+        """
+        settings = self.recipe.model
+        tokenizer = load_tokenizer(settings.name, trust_remote_code=settings.trust_remote_code)
+        set_template(tokenizer, template_text(settings.template))
+        if tokenizer.chat_template is None:
+            raise CandorError(
+                f"{settings.name} has no chat template: it is a base model",
+                fix=f"candor chat add-tokens --model {settings.name} --out CKPT gives it one; "
+                "or --template plain, which needs no new tokens",
+            )
+        return tokenizer
+
+    def _load_model(self) -> PreTrainedModel:
+        settings = self.recipe.model
+        return load_model(settings.name, dtype="bfloat16", trust_remote_code=settings.trust_remote_code)
+
+    # --- stages -------------------------------------------------------------------------------------
+
+    def data(self) -> None:
+        """Read the conversations, leave out what can't be learned from, hold some out."""
+        settings, tokenizer = self.recipe.data, self.load_tokenizer()
+        mix, tally = MixCounter(settings.max_tokens), Tally()
+        rows: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
+        with self.reporter.bar("reading conversations", None) as bar:
+            for source in settings.sources:
+                mix.source(source.name, source.weight)
+                if source.path is not None:
+                    self.run.record_input(source.name, source.path)
+                for conversation in self._conversations(source, tally):
+                    bar.advance()
+                    whole = encode_turns(conversation, tokenizer)[-1]
+                    if not mix.add(source.name, conversation, whole):
+                        continue
+                    row = conversation.model_dump(mode="json")
+                    row |= {"source": source.name, "weight": conversation.weight * source.weight}
+                    rows[self._side(conversation)].append(row)
+        if not rows["train"] or not rows["validation"]:
+            empty = "train on" if not rows["train"] else "hold out"
+            raise CandorError(
+                f"there are no conversations to {empty}",
+                fix="give more conversations, raise data.max_tokens, or change data.validation",
+            )
+        for side, found in rows.items():
+            write_jsonl(self.run.path("data", f"{side}.jsonl"), found)
+        counts = {side: len(found) for side, found in rows.items()}
+        write_json(
+            self.run.path("data", "mix.json"), {**mix.mix().as_json(), "split": counts, **_left_out(tally)}
+        )
+        self.reporter.say(
+            f"{counts['train']:,} conversations to learn from, {counts['validation']:,} held out"
+        )
+        for reason, problem in tally.problems.items():
+            self.reporter.say(f"  left out, {reason}: {problem.count:,}")
+
+    def _conversations(self, source: ChatSource, tally: Tally) -> Iterator[Conversation]:
+        skip, layout = self.recipe.data.skip_invalid, source.layout or "auto"
+        if source.embedded is not None:
+            found = embedded_chats(source.embedded, source.conversations, self.recipe.seed)
+        elif source.path is not None:
+            found = read_conversations(source.path, layout=layout, tally=tally, skip_invalid=skip)
+        else:
+            assert source.hub is not None
+            found = hub_conversations(
+                source.hub,
+                config=source.config,
+                split=source.split,
+                revision=source.revision,
+                layout=layout,
+                tally=tally,
+                skip_invalid=skip,
+            )
+        for number, (_, conversation) in enumerate(found):
+            if source.conversations is not None and number >= source.conversations:
+                return
+            yield conversation
+
+    def _side(self, conversation: Conversation) -> str:
+        """By what is said, so that the same conversation is never on both sides, whatever its source."""
+        said = repr([(turn.role, turn.content) for turn in conversation.messages])
+        key = f"chat split:{self.recipe.seed}:{said}".encode()
+        place = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
+        return "validation" if place < self.recipe.data.validation else "train"
+
+    def tune(self) -> None:
+        """Train on every assistant turn."""
+        tokenizer = self.load_tokenizer()
+        examples = [example for found in self._examples("train", tokenizer) for example in found]
+        held_out = [found[-1] for found in self._examples("validation", tokenizer)][:_WATCHED]
+        settings = self._settings(tokenizer, examples)
+        tokens = sum(len(example.token_ids) for example in examples)
+        learned = sum(sum(example.supervised) for example in examples)
+        self.reporter.say(f"{tokens:,} tokens an epoch, of which {learned:,} are learned")
+
+        def on_validation(step: int, loss: float) -> None:
+            self.run.event("validation", step=step, validation_loss=round(loss, 6))
+
+        with self.reporter.bar("tuning", None) as bar:
+
+            def on_step(step: StepMetrics) -> None:
+                self.run.event(
+                    "step",
+                    step=step.step,
+                    loss=round(step.loss, 6),
+                    learning_rate=step.learning_rate,
+                    grad_norm=round(step.grad_norm, 6),
+                    tokens_per_second=round(step.tokens_per_second, 1),
+                )
+                note = f"loss {step.loss:.3f}, {step.tokens_per_second:,.0f} tokens/s"
+                bar.progress(step.step, step.steps, note)
+
+            result = fit(
+                self._load_model(),
+                examples,
+                settings,
+                pad_id=int(tokenizer.pad_token_id or 0),  # type: ignore[arg-type]
+                folder=self.run.path("training"),
+                on_step=on_step,
+                evaluate=held_out,
+                on_validation=on_validation,
+            )
+        save_checkpoint(merged(result.model), tokenizer, self.run.path("checkpoint"))
+        facts = {
+            "steps": result.steps,
+            "tokens": tokens,
+            "supervised_tokens": learned,
+            "validation_loss": result.validation,
+            "trained_rows": list(settings.lora_tokens),
+        }
+        write_json(self.run.path("tune.json"), facts)
+        clear_state(self.run.path("training"))
+
+    def _examples(self, side: str, tokenizer: PreTrainedTokenizerBase) -> Iterator[list[Example]]:
+        for _, row in read_json_lines(self.run.path("data", f"{side}.jsonl")):
+            given = {"messages": row["messages"], "weight": row["weight"]}
+            yield encode_turns(Conversation.model_validate(given), tokenizer)
+
+    def _settings(self, tokenizer: PreTrainedTokenizerBase, examples: list[Example]) -> TrainSettings:
+        """The recipe's; with LoRA, rows of tokens that the base model never saw are trained too."""
+        settings = self.recipe.tune.model_copy(update={"seed": self.recipe.seed})
+        if not settings.lora_rank or settings.lora_tokens:
+            return settings
+        used = {token for example in examples for token in example.token_ids}
+        new = sorted(fresh_tokens(self.recipe.model.name) & used)
+        return settings.model_copy(update={"lora_tokens": tuple(new)})
+
+    def evaluate(self) -> None:
+        """Ask before and after: what held-out conversations cost, what is replied, what is remembered."""
+        settings, tokenizer = self.recipe.evaluate, self.load_tokenizer()
+        rows = [row for _, row in read_json_lines(self.run.path("data", "validation.jsonl"))]
+        found = [encoded[-1] for encoded in self._examples("validation", tokenizer)]
+        examples, rows = found[: settings.conversations], rows[: settings.conversations]
+        nats: dict[str, list[float]] = {}
+        said: dict[str, list[dict[str, Any]]] = {}
+        answered: dict[str, threads.ThreadResults] = {}
+        cases = threads.cases() if settings.threads else []
+        for moment in ("before", "after"):
+            model = self._load_model() if moment == "before" else load_model(str(self.run.path("checkpoint")))
+            engine = LocalEngine(model, tokenizer, name=moment)
+            with self.reporter.bar(f"held-out conversations, {moment}", len(examples)) as bar:
+                nats[moment] = losses(engine, examples, bar.advance)
+            said[moment] = replies(engine, settings.prompts, settings.reply_tokens, self.recipe.seed)
+            if cases:
+                with self.reporter.bar(f"what depends on earlier turns, {moment}", 2 * len(cases)) as bar:
+                    answered[moment] = threads.evaluate(engine, cases, on_progress=bar.advance)
+                write_jsonl(self.run.path("evaluation", f"threads-{moment}.jsonl"), answered[moment].rows)
+            del model, engine
+            return_freed_memory()
+        metrics: dict[str, Any] = {
+            "model": self.recipe.model.name,
+            "loss": {
+                **{moment: loss_a_token(costs, examples) for moment, costs in nats.items()},
+                "change": loss_change(nats["before"], nats["after"], examples),
+            },
+            "loss_by_source": self._by_source(rows, nats, examples),
+            "mix": read_json(self.run.path("data", "mix.json")),
+            "tune": read_json(self.run.path("tune.json")),
+            "replies": said,
+            "commands": {"run": "candor chat tune --recipe recipe.toml --out NEW"},
+        }
+        if cases:
+            metrics["threads"] = threads_metrics(answered["before"], answered["after"])
+        write_json(self.run.path("metrics.json"), metrics)
+
+    def _by_source(
+        self, rows: list[dict[str, Any]], nats: dict[str, list[float]], examples: list[Example]
+    ) -> list[dict[str, Any]]:
+        found = []
+        for name in dict.fromkeys(row["source"] for row in rows):
+            places = [place for place, row in enumerate(rows) if row["source"] == name]
+            some = [examples[place] for place in places]
+            parts = {moment: [costs[place] for place in places] for moment, costs in nats.items()}
+            found.append(
+                {
+                    "source": name,
+                    **{moment: loss_a_token(costs, some) for moment, costs in parts.items()},
+                    "change": loss_change(parts["before"], parts["after"], some),
+                }
+            )
+        return found
+
+
+def threads_metrics(before: threads.ThreadResults, after: threads.ThreadResults) -> dict[str, Any]:
+    """Rates before and after and their paired differences, by category and measure."""
+    tables = {
+        "before": before.rates(),
+        "after": after.rates(),
+        "change": threads.compare(before.rows, after.rows),
+    }
+    return {
+        moment: {
+            group: {measure: estimate.as_dict() for measure, estimate in row.items()}
+            for group, row in table.items()
+        }
+        for moment, table in tables.items()
+    }
+
+
+def fresh_tokens(spec: str) -> set[int]:
+    """Rows that `candor chat add-tokens` gave a checkpoint, and that nothing has trained since."""
+    notes = Path(resolve(spec)) / NOTES
+    if not notes.is_file():
+        return set()
+    found = read_json(notes)
+    return {int(number) for kind in ("renamed", "appended") for number in found.get(kind, {}).values()}
+
+
+def _left_out(tally: Tally) -> dict[str, Any]:
+    found = tally.as_json()
+    return {"left_out": found["left_out"], "problems": found["problems"]}

@@ -1,0 +1,340 @@
+"""`candor chat add-tokens`, `tune`, `evaluate` and `talk`: what changes a model, and what asks it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from candor.cli.estimates import percent
+from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.core.errors import CandorError, InputError
+
+if TYPE_CHECKING:
+    from candor.chat.pipeline import ChatRun
+    from candor.chat.talk import Talk
+
+Model = Annotated[
+    str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
+]
+Asked = Annotated[
+    str, typer.Option("--model", help="Checkpoint folder, run folder, hub id, .gguf file, or `smollm2`.")
+]
+Template = Annotated[
+    str | None,
+    typer.Option("--template", help="`plain`, `chatml`, or a Jinja file; default: the model's own."),
+]
+
+# Categories of the cases that need earlier turns, as the table names them.
+_NAMES = {
+    "threads": "all that need earlier turns",
+    "recall": "  what the user said of themselves",
+    "reference": "  “and the other one?”",
+    "correction": "  “no, I meant …”",
+    "consistency": "  what it said itself",
+    "constraint": "  an instruction from the first turn",
+    "single": "control: all in one turn",
+}
+
+
+def add_tokens(
+    model: Asked,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new checkpoint.")],
+    template: Annotated[str, typer.Option("--template", help="`chatml`, or a Jinja file.")] = "chatml",
+    init: Annotated[
+        str,
+        typer.Option(
+            "--init",
+            help="Values of new rows: `described` (mean of a few words' rows), `mean` (of all), `reuse` (the "
+            "row of the token with the nearest job), `noise`.",
+        ),
+    ] = "described",
+    token: Annotated[
+        list[str] | None,
+        typer.Option("--token", help="A special token that the template's text does not show; repeatable."),
+    ] = None,
+    reserved: Annotated[
+        bool,
+        typer.Option(
+            "--reserved/--no-reserved", help="Use tokens that the vocabulary keeps in reserve, if it has any."
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option("--seed", help="Of `--init noise`.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Give a finished base model chat tokens and a template; every old logit stays what it was.
+
+    Example: candor chat add-tokens --model runs/base --out runs/base-chatml
+    """
+    from candor.model.tokens import INITS  # noqa: PLC0415
+
+    if init not in INITS:
+        raise InputError(f"'{init}' is none", field="--init", fix=f"choose one of {', '.join(INITS)}")
+    from candor.chat.add_tokens import add_chat_tokens  # noqa: PLC0415
+
+    done = add_chat_tokens(
+        model, out, template=template, init=init, extra=tuple(token or ()), reserved=reserved, seed=seed
+    )
+    added = done.added
+    if as_json:
+        print(json.dumps({"checkpoint": str(out), "end": done.end, **vars(added)}))
+        return
+    for text, number in added.present.items():
+        print(f"{text}: token {number}, there before, left as it is")
+    for text, number in added.renamed.items():
+        print(f"{text}: token {number}, in the place of one in reserve, begun by '{init}'")
+    for text, number in added.appended.items():
+        print(f"{text}: token {number}, new, begun by '{init}'")
+    if added.rows_after != added.rows_before:
+        print(f"embedding: {added.rows_before:,} → {added.rows_after:,} rows")
+    if done.replaced:
+        print("the chat template that the model had was replaced")
+    print(f"{done.end} ends an answer")
+    print(f"checkpoint: {out}")
+    print(f"next:       candor chat tune --model {out} --out RUN")
+
+
+def tune(
+    out: Out,
+    model: Model = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            help="File of conversations (.jsonl, .jsonl.gz, .parquet: messages, ShareGPT, Alpaca or "
+            "prompt/completion); repeatable. Without it: the embedded conversations.",
+        ),
+    ] = None,
+    template: Template = None,
+    lora: Annotated[
+        int | None, typer.Option("--lora", metavar="RANK", help="Train LoRA adapters of this rank instead.")
+    ] = None,
+    recipe: RecipeFile = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a model to converse: loss on every assistant turn and on nothing else, then measure.
+
+    Example: candor chat tune --model runs/base-chatml --data chats.jsonl --out runs/chat
+    """
+    from candor.chat.recipe import ChatRecipe  # noqa: PLC0415
+    from candor.core.recipe import read_recipe  # noqa: PLC0415
+
+    options: dict[str, Any] = {
+        "model.name": model,
+        "model.template": template,
+        "tune.lora_rank": lora,
+        "data.sources": [{"path": str(path)} for path in data] if data else None,
+    }
+    settings = read_recipe(ChatRecipe, recipe, overrides or (), options)
+    for source in settings.data.sources:
+        if source.path is not None and not source.path.is_file():
+            raise InputError("no such file", path=source.path, fix="check the path given as --data")
+    from candor.core.progress import Reporter  # noqa: PLC0415
+    from candor.core.run import Run  # noqa: PLC0415
+
+    run = Run.start(out, settings)
+    from candor.chat.pipeline import ChatRun  # noqa: PLC0415
+
+    job = ChatRun(run, Reporter("json" if as_json else "auto"))
+    try:
+        job.up_to("evaluate")
+    except CandorError:
+        run.discard_if_empty()
+        raise
+    _finish(job, as_json)
+
+
+def evaluate(
+    model: Asked,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Also write every case and reply here (JSON lines).")
+    ] = None,
+    template: Template = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="`local`, `vllm`, or the URL of a server with the same model.")
+    ] = "local",
+    seed: Annotated[int, typer.Option("--seed", help="Which cases are written.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask a model what depends on earlier turns, and controls in which nothing does.
+
+    Example: candor chat evaluate --model smollm2
+    """
+    from candor.chat import threads  # noqa: PLC0415
+    from candor.core.files import write_jsonl  # noqa: PLC0415
+    from candor.core.progress import Reporter  # noqa: PLC0415
+    from candor.engine.choose import chat_engine  # noqa: PLC0415
+    from candor.engine.prompts import template_text  # noqa: PLC0415
+
+    reporter = Reporter("json" if as_json else "auto")
+    reporter.say(f"loading {model}")
+    asked = chat_engine(engine, model, template=template_text(template))
+    cases = threads.cases(seed)
+    lead = " " if template == "plain" else ""
+    with reporter.bar("what depends on earlier turns", 2 * len(cases)) as bar:
+        found = threads.evaluate(asked, cases, lead=lead, on_progress=bar.advance)
+    if out is not None:
+        write_jsonl(out, found.rows)
+    rates = found.rates()
+    if as_json:
+        table = {
+            group: {measure: value.as_dict() for measure, value in row.items()}
+            for group, row in rates.items()
+        }
+        print(json.dumps({"model": model, "cases": len(cases), "rates": table}))
+        return
+    _show_threads({group: {m: e.as_dict() for m, e in row.items()} for group, row in rates.items()})
+    print(
+        "likelier: the right reply against one with the other value; chance is 50 %. written: chance is ≈ 0."
+    )
+
+
+def talk(
+    model: Asked,
+    system: Annotated[str, typer.Option("--system", help="A first message that stands before all.")] = "",
+    template: Template = None,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 is greedy.")] = 0.7,
+    top_p: Annotated[float, typer.Option("--top-p", help="Share of the probability to draw from.")] = 0.95,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest reply.")] = 256,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same one gives the same replies.")] = 0,
+    dtype: Annotated[str, typer.Option("--dtype", help="bfloat16, float32 or float16.")] = "bfloat16",
+) -> None:
+    """Talk with a model in the terminal. /tokens shows what it really sees, /help the other commands.
+
+    Example: candor chat talk --model runs/chat
+    """
+    from candor.chat.talk import Talk  # noqa: PLC0415
+    from candor.engine.local import LocalEngine  # noqa: PLC0415
+    from candor.engine.prompts import no_template, template_text  # noqa: PLC0415
+    from candor.engine.protocol import Sampling  # noqa: PLC0415
+
+    sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
+    engine = LocalEngine.load(model, dtype=dtype, template=template_text(template))
+    if not engine.chat:
+        raise no_template(model)
+    _converse(Talk(engine, sampling, system))
+
+
+_HELP = """  /tokens   what the model reads, token by token      /undo    take the last turn back
+  /text     the same as one text                      /new     begin again
+  /system   WORDS: set the first message              /quit    leave (also Ctrl-D)"""
+
+
+def _converse(talk: Talk) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[dim]/help lists commands; Ctrl-C stops a reply; Ctrl-D leaves[/]")
+    while True:
+        try:
+            said = console.input("[bold]you:[/] ").strip()
+        except (EOFError, KeyboardInterrupt):
+            console.print()
+            return
+        if not said:
+            continue
+        if said.startswith("/"):
+            if not _command(talk, said, console):
+                return
+            continue
+        console.print("[bold]model:[/] ", end="")
+        reply = talk.say(said)
+        try:
+            for piece in reply:
+                console.print(piece, end="", markup=False)
+        except KeyboardInterrupt:
+            reply.close()
+        except CandorError as error:
+            console.print(str(error), style="red", markup=False)
+            continue
+        console.print(" [dim](cut: --max-tokens)[/]" if talk.cut else "")
+
+
+def _command(talk: Talk, said: str, console: Console) -> bool:
+    """Do what a line with a slash asks for; False to leave."""
+    name, _, rest = said.partition(" ")
+    if name in ("/quit", "/exit", "/q"):
+        return False
+    if name == "/help":
+        console.print(_HELP, markup=False)
+    elif name == "/new":
+        talk.turns.clear()
+        console.print("[dim]begun again[/]")
+    elif name == "/undo":
+        console.print("[dim]taken back[/]" if talk.undo() else "[dim]nothing was said yet[/]")
+    elif name == "/system":
+        talk.system = rest.strip()
+        console.print("[dim]set; /new begins a conversation with it[/]" if talk.turns else "[dim]set[/]")
+    elif name in ("/tokens", "/text"):
+        _show_read(talk, name == "/tokens", console)
+    else:
+        console.print(f"no command {name}; /help lists them", markup=False)
+    return True
+
+
+def _show_read(talk: Talk, by_token: bool, console: Console) -> None:
+    try:
+        text, tokens = talk.read()
+    except CandorError as error:
+        console.print(str(error), style="red", markup=False)
+        return
+    if not by_token:
+        console.print(text, markup=False)
+        return
+    for place, (number, shown, special) in enumerate(tokens):
+        written = shown.replace("\n", "⏎")
+        console.print(f"{place:5} {number:7} ", end="", style="dim")
+        console.print(
+            written if special else repr(written)[1:-1], style="bold magenta" if special else "", markup=False
+        )
+    console.print(f"[dim]{len(tokens)} tokens; special ones are marked in colour[/]")
+
+
+def _finish(job: ChatRun, as_json: bool) -> None:
+    from candor.core.files import read_json  # noqa: PLC0415
+    from candor.report import render_report  # noqa: PLC0415
+
+    page = render_report(job.run.folder)
+    metrics, checkpoint = job.run.path("metrics.json"), job.run.path("checkpoint")
+    if as_json:
+        print(json.dumps({"metrics": str(metrics), "checkpoint": str(checkpoint), "report": str(page)}))
+        return
+    found = read_json(metrics)
+    loss = found["loss"]
+    change = loss["change"]
+    print(
+        f"a held-out reply's token costs {loss['after']['value']:.3f} nats, {loss['before']['value']:.3f} "
+        f"before (changed by {change['value']:+.3f}, {change['low']:+.3f} to {change['high']:+.3f}; "
+        f"{change['n']} conversations)"
+    )
+    if "threads" in found:
+        _show_threads(found["threads"]["after"], found["threads"]["before"])
+    console = Console(highlight=False, soft_wrap=True)
+    for sample in found["replies"]["after"]:
+        console.print(f"[bold]you:[/]   {sample['prompt']}")
+        console.print("[bold]model:[/] ", end="")
+        console.print(" ".join(sample["greedy"].split()), markup=False)
+    console.print(f"checkpoint: {checkpoint}", markup=False)
+    console.print(f"report:     {page}", markup=False)
+    console.print(f"try:        candor chat talk --model {checkpoint}", markup=False)
+
+
+def _show_threads(after: dict[str, Any], before: dict[str, Any] | None = None) -> None:
+    table = Table(title="What depends on earlier turns")
+    table.add_column("")
+    for measure in ("likelier", "written"):
+        for moment in ("before", "after") if before else ("",):
+            table.add_column(f"{measure} {moment}".strip(), justify="right")
+    for group, name in _NAMES.items():
+        if group not in after:
+            continue
+        cells = [
+            percent(table_of[group][measure])
+            for measure in ("preferred", "written")
+            for table_of in ((before, after) if before else (after,))
+        ]
+        table.add_row(name, *cells)
+    Console(highlight=False).print(table)
