@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from candor.core.errors import CandorError
+from candor.data.conversations import Example
 from candor.model.batches import collate
 from candor.train.adapters import merged
 from candor.train.loop import StepMetrics, fit, learning_rate
@@ -399,3 +400,24 @@ def test_what_can_not_be_sharded_is_refused(tmp_path: Path):
         done = Together(tmp_path).run(TrainSettings(**FAST, sharded=True, **{name: value}), 2, "state")
         assert done.returncode != 0
         assert f"{name} = {value} don't go together" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])  # tied and untied
+def test_lora_trains_rows_of_new_tokens_and_keeps_all_others(kind: str) -> None:
+    model = tiny_model(kind)
+    before = [
+        matrix.clone()
+        for matrix in (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
+    ]
+    settings = TrainSettings(learning_rate=1e-2, epochs=2, lora_rank=2, lora_tokens=(5, 7), dtype="float32")
+    examples = [
+        Example((*one.token_ids[:-1], 7, 5), (*one.supervised[:-1], True, True)) for one in tiny_examples(8)
+    ]
+    tuned = merged(fit(model, examples, settings, pad_id=0).model)
+    assert type(tuned).__name__ == type(tiny_model(kind)).__name__
+    others = [row for row in range(97) if row not in (5, 7)]
+    for old, new in zip(
+        before, (tuned.get_input_embeddings().weight, tuned.get_output_embeddings().weight), strict=True
+    ):
+        assert torch.equal(old[others], new[others])
+        assert not torch.allclose(old[[5, 7]], new[[5, 7]], atol=1e-4)

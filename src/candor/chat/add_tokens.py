@@ -8,9 +8,10 @@ from typing import Any
 
 from candor.chat.template import chat_format
 from candor.core.errors import CandorError
-from candor.core.files import write_json
+from candor.core.files import read_json, write_json
 from candor.model.load import load_model, load_tokenizer, save_checkpoint
 from candor.model.tokens import AddedTokens, Init, add_tokens, end_with
+from candor.model.untrained import untrained_rows
 
 NOTES = "chat_tokens.json"  # beside the checkpoint: which rows are new
 
@@ -22,6 +23,7 @@ class Chatting:
     added: AddedTokens
     end: str
     replaced: bool  # whether the model had a template of its own before
+    untrained: tuple[str, ...]  # tokens that were there, but whose rows look as if nothing had trained them
 
 
 def add_chat_tokens(
@@ -54,10 +56,21 @@ def add_chat_tokens(
     form = chat_format(template, tokenizer, extra)
     model = load_model(spec, dtype="auto", device="cpu")
     replaced = tokenizer.chat_template is not None
+    rows = untrained_rows(model, tokenizer)
     added = add_tokens(model, tokenizer, form.tokens, init=init, reserved=reserved, seed=seed)
     tokenizer.chat_template = form.template
     end_with(model, tokenizer, form.end)
     save_checkpoint(model, tokenizer, out)
-    notes: dict[str, Any] = {"model": spec, "init": init, "end": form.end, **asdict(added)}
+    idle = {text: number for text, number in added.present.items() if number in {*rows.known, *rows.found}}
+    notes: dict[str, Any] = {"model": spec, "init": init, "end": form.end, "untrained": idle, **asdict(added)}
     write_json(out / NOTES, notes)
-    return Chatting(added, form.end, replaced)
+    return Chatting(added, form.end, replaced, tuple(idle))
+
+
+def new_rows(checkpoint: Path) -> set[int]:
+    """Rows of a checkpoint that nothing has trained yet, as far as `add_chat_tokens` noted."""
+    if not (checkpoint / NOTES).is_file():
+        return set()
+    found = read_json(checkpoint / NOTES)
+    kinds = ("renamed", "appended", "untrained")
+    return {int(number) for kind in kinds for number in found.get(kind, {}).values()}

@@ -15,7 +15,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from candor.chat import threads
-from candor.chat.add_tokens import NOTES
+from candor.chat.add_tokens import new_rows
 from candor.chat.measure import loss_a_token, loss_change, losses, replies
 from candor.chat.mix import MixCounter
 from candor.chat.recipe import ChatRecipe, ChatSource
@@ -207,7 +207,7 @@ class ChatRun:
         if not settings.lora_rank or settings.lora_tokens:
             return settings
         used = {token for example in examples for token in example.token_ids}
-        new = sorted(fresh_tokens(self.recipe.model.name) & used)
+        new = sorted(new_rows(Path(resolve(self.recipe.model.name))) & used)
         return settings.model_copy(update={"lora_tokens": tuple(new)})
 
     def evaluate(self) -> None:
@@ -280,15 +280,6 @@ def threads_metrics(before: threads.ThreadResults, after: threads.ThreadResults)
         }
         for moment, table in tables.items()
     }
-
-
-def fresh_tokens(spec: str) -> set[int]:
-    """Rows that `candor chat add-tokens` gave a checkpoint, and that nothing has trained since."""
-    notes = Path(resolve(spec)) / NOTES
-    if not notes.is_file():
-        return set()
-    found = read_json(notes)
-    return {int(number) for kind in ("renamed", "appended") for number in found.get(kind, {}).values()}
 
 
 def _left_out(tally: Tally) -> dict[str, Any]:

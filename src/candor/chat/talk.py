@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,7 +41,7 @@ class Talk:
         """All that the model is given."""
         return [*([Message(role="system", content=self.system)] if self.system else []), *self.turns]
 
-    def say(self, text: str) -> Iterator[str]:
+    def say(self, text: str) -> Generator[str, None, None]:
         """Say something; yields the reply as it is written, whole characters at a time.
 
         What was said and the reply are kept once the reply is whole, or when the iterator is closed in

@@ -84,7 +84,8 @@ def add_tokens(
         print(json.dumps({"checkpoint": str(out), "end": done.end, **vars(added)}))
         return
     for text, number in added.present.items():
-        print(f"{text}: token {number}, there before, left as it is")
+        idle = " (its row looks as if nothing had trained it)" if text in done.untrained else ""
+        print(f"{text}: token {number}, there before, left as it is{idle}")
     for text, number in added.renamed.items():
         print(f"{text}: token {number}, in the place of one in reserve, begun by '{init}'")
     for text, number in added.appended.items():

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, cast
 
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -44,9 +46,7 @@ class TokenText:
     @cached_property
     def _alphabet(self) -> dict[str, int]:
         """The byte that each character of a byte-level vocabulary stands for (Radford et al. 2019)."""
-        plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-        others = sorted({*range(256)} - {*plain})
-        return {chr(byte): byte for byte in plain} | {chr(256 + i): byte for i, byte in enumerate(others)}
+        return {character: byte for byte, character in bytes_to_unicode().items()}
 
     def special(self, token: int) -> bool:
         """Whether it is a control token, which is no part of a completion's text."""

@@ -102,14 +102,12 @@ def add_tokens(
     renamed = dict(zip(spare, (token.text for token in wanted), strict=False))
     if renamed:
         _rename(tokenizer, renamed)
-    tokenizer.add_tokens(
-        [
-            AddedToken(token.text, special=True, normalized=False)
-            for token in wanted
-            if token.text not in renamed.values()
-        ],
-        special_tokens=True,
-    )
+    new: list[str | AddedToken] = [
+        AddedToken(token.text, special=True, normalized=False)
+        for token in wanted
+        if token.text not in renamed.values()
+    ]
+    tokenizer.add_tokens(new, special_tokens=True)
     ids = {token.text: int(tokenizer.convert_tokens_to_ids(token.text)) for token in wanted}  # type: ignore[arg-type]
     before = int(_matrix(model.get_input_embeddings()).shape[0])
     trained = _trained_rows(tokenizer, old, set(ids.values()))
