@@ -121,7 +121,9 @@ def test_right_replies_pass_and_distractors_fail() -> None:
 
 
 def test_listing_both_replies_or_refusing_fails() -> None:
-    assert [case.id for case in CASES if case.check.holds(f"{case.right} {case.wrong}")] == []
+    # Where a whole sentence is wanted, the answer in one word before it does no harm.
+    listed = [case for case in CASES if case.template != "constraint-length"]
+    assert [case.id for case in listed if case.check.holds(f"{case.right} {case.wrong}")] == []
     assert [case.id for case in CASES if case.check.holds("I don't know.") or case.check.holds("")] == []
 
 
@@ -135,9 +137,11 @@ def test_replies_of_a_case_differ_in_the_value_alone() -> None:
 
 
 def test_only_controls_hold_the_answer_in_their_last_turn() -> None:
+    twins = {case.id: case for case in CASES}
     for case in CASES:
         last = case.messages[-1].content
-        forms = (*case.values, *case.check.any_of, *case.check.none_of)
+        twin = twins[case.id[:-1] + ("b" if case.id.endswith("a") else "a")]
+        forms = (*case.values, *case.check.any_of, *twin.check.any_of)
         told = [form for form in forms if mentions(last, form, case=case.check.case)]
         assert bool(told) == (case.category == "single"), (case.id, told)
 
@@ -146,10 +150,7 @@ def test_both_values_are_mentioned_before_and_never_outside_what_is_needed() -> 
     for case in CASES:
         for value in case.values:
             places = {i for i, turn in enumerate(case.messages) if mentions(turn.content, value)}
-            where = {*case.needs} | {
-                i for i in places if case.messages[i].role == "assistant" and i in case.needs
-            }
-            assert places and places <= where, (case.id, value)
+            assert places and places <= {*case.needs}, (case.id, value)
 
 
 def test_twins_have_one_last_turn_and_exchanged_replies() -> None:
@@ -256,7 +257,9 @@ def test_the_control_of_a_random_word_model_is_exactly_chance() -> None:
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="w0")
     engine = WordModel(tiny_model("llama").eval(), tokenizer, name="words")
-    rows = evaluate(engine, CASES).rows
+    # Twelve pairs of each category: the control is exact for any number.
+    some = [case for category in CATEGORIES for case in [c for c in CASES if c.category == category][:24]]
+    rows = evaluate(engine, some).rows
     table = rates(rows)
     for category in (*CATEGORIES[:-1], "threads"):
         assert table[category]["alone"].value == 0.5
@@ -322,6 +325,17 @@ def toy(name: str, template: str, right: bool, **fields: Any) -> ThreadRow:
     margin = 1.0 if right else -1.0
     values: dict[str, Any] = {"category": "recall", "about": "recall", "margin": margin, "margin_alone": 0.0}
     return ThreadRow(id=name, template=template, reply="", passed=right, **{**values, **fields})
+
+
+def test_the_right_value_for_the_wrong_person_fails() -> None:
+    mine = next(
+        case for case in THREADS if case.template == "reference-mine" and "mine" in case.messages[-1].content
+    )
+    assert mine.check.holds(f"Yours is {mine.values[0]}.")
+    assert not mine.check.holds(f"Your sister's favourite colour is {mine.values[0]}.")
+    signed = next(case for case in THREADS if case.template == "constraint-signature")
+    assert signed.check.holds(f"Sleep well!\n{signed.values[0]}")
+    assert not signed.check.holds(f"Dear {signed.values[0]},\nall the best")
 
 
 def test_comparison_is_paired_and_clustered_by_template() -> None:

@@ -64,7 +64,7 @@ def test_a_hedge_is_a_hedge_in_any_spelling_and_no_booster(text: str) -> None:
     [
         "In May it rained.",
         "The might of Rome was great.",
-        "She could not speak clearly.",
+        "Please speak more clearly.",
         "It is almost always warm there.",
         "That is not definitely settled.",
         "Mr. Mayberry lives in Likelyville.",

@@ -36,10 +36,12 @@ _WORD = re.compile(r"[^\W_]+(?:['’.:][^\W_]+)*")
 class Check(Row):
     """Rules for a reply, as data.
 
-    One of `any_of` has to stand in it as whole words, and none of `none_of`. A word that the reply only
-    denies ("not Elena") does not count as said, on either side. A reply that lists both values is
-    therefore wrong, also where it keeps them apart ("You live in Leeds and grew up in Lyon"): the rules
-    can't tell that from a model that hedges its bets.
+    One of `any_of` has to stand in it as whole words, and none of `none_of`: the distractor's forms, and
+    words that would give the right value to somebody else ("your sister's", asked for one's own). A word
+    that the reply only denies ("not Elena") does not count as said, on either side. A reply that lists both
+    values is therefore wrong, also where it keeps them apart ("You live in Leeds and grew up in Lyon"): the
+    rules can't tell that from a model that hedges its bets. Who speaks is not looked at: "I'm a nurse"
+    passes where "You are a nurse" was meant, since small models often give a turn back as it was said.
     """
 
     any_of: tuple[NonEmpty, ...] = Field(min_length=1)

@@ -56,16 +56,28 @@ class Choice(Row):
     values: tuple[Value, Value]
 
 
+class Ask(Row):
+    """A last turn: which of the values it asks for, and the short reply with {} for the value.
+
+    `never` are words of a reply that gives the value to the wrong person or thing ("Your sister's favourite
+    colour is white" to "And mine?"). {} is the right value in them too.
+    """
+
+    slot: Literal[1, 2]
+    question: NonEmpty  # {q}: the choice's question
+    reply: NonEmpty
+    never: tuple[NonEmpty, ...] = ()
+
+
 class Form(Row):
     """One way in which a template's conversation goes.
 
-    `turns` alternate, the user's first. {1} and {2} stand for the values. Each of `asks` is the number of
-    the right value, the last turn ({q}: the choice's question) and the reply with {} for the value. `alone`
-    is the control's only turn; without it, the user's turns and the question are joined.
+    `turns` alternate, the user's first. {1} and {2} stand for the values. `alone` is the control's only
+    turn; without it, the user's turns and the question are joined.
     """
 
     turns: tuple[NonEmpty, ...] = Field(min_length=1)
-    asks: tuple[tuple[Literal[1, 2], NonEmpty, NonEmpty], ...] = Field(min_length=1)
+    asks: tuple[Ask, ...] = Field(min_length=1)
     alone: str = ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 from candor.chat.threads.case import Case, Category, Check, mentions
 from candor.chat.threads.material import Filler, Form, Template, Value, fillers, pools, templates
@@ -73,7 +74,8 @@ class _Plot:
     ) -> None:
         self.template, self.rng = template, rng
         self.form: Form = template.forms[form]
-        self.slot, self.question, self.carrier = self.form.asks[ask]
+        self.ask = self.form.asks[ask]
+        self.question = self.ask.question
         self.name = f"{form}.{ask}"
         self.values = self._draw(used)
 
@@ -130,7 +132,7 @@ class _Plot:
         one, two = self.values
         written = []
         for twin, (first, second) in (("a", (one, two)), ("b", (two, one))):
-            right, wrong = (first, second) if self.slot == 1 else (second, first)
+            right, wrong = (first, second) if self.ask.slot == 1 else (second, first)
             texts = [text.replace("{1}", first.say).replace("{2}", second.say) for text in said]
             turns = [
                 Turn(role="assistant" if place % 2 else "user", content=text)
@@ -145,19 +147,20 @@ class _Plot:
                     about=self.template.category,
                     messages=tuple(turns),
                     needs=needs,
-                    check=_check(right, wrong),
-                    right=self.carrier.replace("{}", right.replied),
-                    wrong=self.carrier.replace("{}", wrong.replied),
+                    check=_check(right, wrong, self.ask.never),
+                    right=self.ask.reply.replace("{}", right.replied),
+                    wrong=self.ask.reply.replace("{}", wrong.replied),
                     values=(right.say, wrong.say),
                 )
             )
         return written
 
 
-def _check(right: Value, wrong: Value) -> Check:
+def _check(right: Value, wrong: Value, never: Sequence[str]) -> Check:
     mine = {form if right.case else form.lower() for form in right.accepted}
     # Two styles of one answer share its words; then their number tells them apart.
     others = [form for form in wrong.accepted if (form if right.case else form.lower()) not in mine]
+    others += [form.replace("{}", right.say) for form in never]
     return Check(
         any_of=right.accepted, none_of=tuple(others), case=right.case, least=right.least, most=right.most
     )
