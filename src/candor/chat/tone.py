@@ -8,16 +8,18 @@ and boosters these are). A reply is one of four kinds, by the first that fits:
 - `boosted`: it has a booster ("definitely", "of course", "clearly") and no hedge;
 - `bare`: it says so and nothing about how sure it is. Most confident nonsense is of this kind.
 
-On the labelled examples beside this module (`tone_examples.jsonl`, 74 replies, many with false friends or
-unusual wordings), of the replies of a kind so many are found, and of those found so many are right:
-refused R_REFUSED, hedged R_HEDGED, boosted R_BOOSTED, bare R_BARE. The sentences are our own and some patterns
-were written with them in view, so expect less on other text.
+On the labelled examples beside this module (`tone_examples.jsonl`: 74 replies, many with false friends or
+unusual wordings), recall is 10 of 10 refused, 21 of 23 hedged, 14 of 15 boosted and 26 of 26 bare; precision
+is 10 of 10, 21 of 21, 14 of 14 and 26 of 29: what is missed passes for bare. The sentences are our own, and
+some patterns were written with them in view, so expect less on other text.
 
 Limits. "May" with a capital is the month; "may" and "might" are hedges except in questions and asides ("I
 might add"); "clearly" after a verb of seeing or saying, "sure" after "make", "certainly!" as a polite opening
 are no boosters. Approximations ("about 300") and frequencies ("usually") are about the thing and not about
-the speaker's certainty, and don't count. What only quotes or reports a hedge counts all the same, and irony is
-not seen. Longer texts have more of everything: compare texts of one length, or the rates by hundred words.
+the speaker's certainty, and don't count. What only quotes or reports a hedge counts all the same, and irony
+is not seen. The refusal detector was made for answers to questions: on other text it takes "she could not
+speak" for a refusal. Longer texts have more of everything: compare texts of one length, or the rates by
+hundred words.
 """
 
 from __future__ import annotations
