@@ -17,7 +17,7 @@ from candor.chat.tone import (
 from candor.chat.tone_questions import EACH, tone_questions
 from candor.core.errors import CandorError
 from candor.data.conversations import Conversation, Turn
-from candor.knowledge.judge import Verdict, judge
+from candor.judge import Verdict, judge
 
 
 def test_there_are_labelled_examples_of_every_kind() -> None:

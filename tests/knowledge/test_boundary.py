@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from candor.data.types import Question
+from candor.judge import Verdict
 from candor.knowledge.boundary import draw_boundary, label_of
-from candor.knowledge.judge import Verdict
 from candor.knowledge.recipe import BuildSettings, SplitSettings
 from candor.knowledge.records import Answer, ProbeRow
 from candor.knowledge.split import split_of

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from candor.judge import Verdict
 from candor.knowledge.evidence import (
     Outcomes,
     abstention_way,
@@ -21,7 +22,6 @@ from candor.knowledge.evidence import (
     probe_gain,
     score_table,
 )
-from candor.knowledge.judge import Verdict
 
 WORDS = {"c": Verdict.CORRECT, "i": Verdict.INCORRECT, "-": Verdict.NOT_ATTEMPTED}
 

@@ -18,7 +18,7 @@ from candor.core.files import read_json, read_json_lines, write_jsonl
 from candor.data.facts import embedded_questions
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Sampling
-from candor.knowledge.judge import judge
+from candor.judge import judge
 from candor.knowledge.probe import ask, read_probe
 from candor.knowledge.recipe import ProbeSettings
 from candor.model.load import load_tokenizer, save_checkpoint

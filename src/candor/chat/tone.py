@@ -3,7 +3,7 @@
 A lexicon of phrases, matched as whole words in any case (compare Hyland 2005, "Metadiscourse", whose hedges
 and boosters these are). A reply is one of four kinds, by the first that fits:
 
-- `refused`: it declines to answer, by the judge's detector (`candor.knowledge.judge.is_refusal`);
+- `refused`: it declines to answer, by the judge's detector (`candor.judge.is_refusal`);
 - `hedged`: it has a hedge ("I think", "probably", "not sure"), whatever else it has;
 - `boosted`: it has a booster ("definitely", "of course", "clearly") and no hedge;
 - `bare`: it says so and nothing about how sure it is. Most confident nonsense is of this kind.
@@ -39,7 +39,7 @@ from candor.core.files import read_jsonl
 from candor.core.statistics import Estimate, bootstrap, paired_difference, proportion
 from candor.data.conversations import Conversation
 from candor.data.types import NonEmpty, Row
-from candor.knowledge.judge import is_refusal
+from candor.judge import is_refusal
 
 Kind = Literal["refused", "hedged", "boosted", "bare"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from candor.data.types import Question
-from candor.knowledge.judge import Verdict, judge
+from candor.judge import Verdict, judge
 from candor.knowledge.recipe import BuildSettings, SplitSettings
 from candor.knowledge.records import Boundary, BoundaryRow, ProbeRow
 from candor.knowledge.split import split_of

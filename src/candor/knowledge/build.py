@@ -8,7 +8,7 @@ from typing import Any
 
 from candor.data.types import Question
 from candor.engine.gate import ABSTENTION
-from candor.knowledge.judge import Verdict, judge
+from candor.judge import Verdict, judge
 from candor.knowledge.probe import ask
 from candor.knowledge.recipe import BuildSettings, ProbeSettings
 from candor.knowledge.records import Answer, BoundaryRow, ProbeRow

@@ -25,7 +25,7 @@ from candor.core.statistics import (
     risk_at_coverage,
     risk_coverage,
 )
-from candor.knowledge.judge import Verdict
+from candor.judge import Verdict
 from candor.knowledge.scores import LABELS
 
 Bools = NDArray[np.bool_]

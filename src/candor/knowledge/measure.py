@@ -13,6 +13,7 @@ from candor.data.invented import invented_questions
 from candor.data.types import Question
 from candor.engine.gate import Gate
 from candor.engine.local import LocalEngine
+from candor.judge import Verdict, judge
 from candor.knowledge.evaluate import (
     AbilityRun,
     Sides,
@@ -23,7 +24,6 @@ from candor.knowledge.evaluate import (
 )
 from candor.knowledge.evidence import Bools, Floats
 from candor.knowledge.gate import asking_of, fit_gate
-from candor.knowledge.judge import Verdict, judge
 from candor.knowledge.probe import layers_of, read_hidden, read_probe
 from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.records import BoundaryRow

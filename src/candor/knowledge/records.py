@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from candor.data.types import Row
-from candor.knowledge.judge import Verdict
+from candor.judge import Verdict
 
 Split = Literal["train", "validation", "test"]
 Boundary = Literal["known", "unsure", "unknown"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from candor.engine.gate import FIRST_WORD, OPENINGS, against_refusal
 from candor.engine.protocol import Engine, Generation, Sampling
+from candor.judge import is_refusal
 from candor.knowledge.build import REFUSALS
-from candor.knowledge.judge import is_refusal
 from candor.knowledge.probe import answer_of, ask
 from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.records import Answer

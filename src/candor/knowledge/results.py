@@ -11,10 +11,10 @@ import numpy as np
 from candor.core.files import read_json
 from candor.core.statistics import proportion
 from candor.data.types import Question
+from candor.judge import Verdict, judge_accuracy
 from candor.knowledge import evidence
 from candor.knowledge.evaluate import AbilityRun, Sides, Signal, ability_metrics, abstention_metrics
 from candor.knowledge.evidence import Bools, Floats, Outcomes
-from candor.knowledge.judge import Verdict, judge_accuracy
 from candor.knowledge.records import BoundaryRow, Split
 from candor.knowledge.refusal import Reply
 from candor.knowledge.split import sizes

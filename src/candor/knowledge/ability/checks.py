@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 from candor.core.files import Model, read_jsonl
 from candor.core.statistics import Estimate, bootstrap
 from candor.data.types import NonEmpty, Row
-from candor.knowledge.judge import is_refusal
+from candor.judge import is_refusal
 
 REPLY_TOKENS = 60  # the checks were written for greedy replies of at most this many tokens
 

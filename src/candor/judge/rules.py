@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
-from candor.knowledge.judge import dates, directions, measured, named, quantity, symbols
-from candor.knowledge.judge.claims import answering_text
-from candor.knowledge.judge.refusal import commits, split_refusal
-from candor.knowledge.judge.text import (
+from candor.judge import dates, directions, measured, named, quantity, symbols
+from candor.judge.claims import answering_text
+from candor.judge.refusal import commits, split_refusal
+from candor.judge.text import (
     clean,
     content_stems,
     fold,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candor.knowledge.judge import Verdict, is_refusal, judge, judge_accuracy, judge_cases
+from candor.judge import Verdict, is_refusal, judge, judge_accuracy, judge_cases
 
 CAPITAL = "What is the capital of France?"
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from candor.knowledge.judge.quantity import quantities
+from candor.judge.quantity import quantities
 
 _MONTHS = [
     "january",

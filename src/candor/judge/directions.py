@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from candor.knowledge.judge.places import COUNTRIES
-from candor.knowledge.judge.text import fold
+from candor.judge.places import COUNTRIES
+from candor.judge.text import fold
 
 _COMPASS = r"(?:north|south)[- ]?(?:east|west)|north|south|east|west|central"
 _CONTINENTS = {

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from candor.engine.protocol import Completion, Generation
-from candor.knowledge.judge import LLMJudge, Verdict, read_letter
+from candor.judge import LLMJudge, Verdict, read_letter
 
 PARIS = ("What is the capital of France?", ["Paris"], "It is Paris.")
 LYON = ("What is the capital of France?", ["Paris"], "It is Lyon.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from candor.knowledge.judge.text import word_set
+from candor.judge.text import word_set
 
 _SYMBOL = re.compile(r"^[A-Z][a-z]{0,2}$|^[A-Z]{2,3}$")
 _ASKS = re.compile(

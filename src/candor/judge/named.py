@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from candor.knowledge.judge import names
-from candor.knowledge.judge.claims import is_fragment
-from candor.knowledge.judge.places import REGIONS
-from candor.knowledge.judge.text import ARTICLES, STOPWORDS, Token, folded_words, words
+from candor.judge import names
+from candor.judge.claims import is_fragment
+from candor.judge.places import REGIONS
+from candor.judge.text import ARTICLES, STOPWORDS, Token, folded_words, words
 
 _KIND_ASKED = re.compile(r"\b(?:what|which) (?:kind|type|sort|form|genre|species|system)\b", re.I)
 _COPULA = re.compile(r"^[^,;.]*?\b(?:is|are|was|were) an?\b")

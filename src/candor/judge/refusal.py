@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from candor.knowledge.judge.text import clean, sentences, words
+from candor.judge.text import clean, sentences, words
 
 _ADVERB = r"(?:(?:really|actually|honestly|simply|truly|just|currently|personally|quite|entirely|completely|at all|\w+ly|even|think i|believe i) )*"
 _THING = r"(?:information|info|knowledge|records?|data|details|evidence|mentions?|proof|trace|sources?|documentation)"

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from candor.knowledge.judge.text import word_list
-from candor.knowledge.judge.units import UNITS, Unit, read_unit
+from candor.judge.text import word_list
+from candor.judge.units import UNITS, Unit, read_unit
 
 _ONES = word_list(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "

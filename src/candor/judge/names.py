@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from candor.knowledge.judge.places import REGIONS, conflicts
-from candor.knowledge.judge.text import (
+from candor.judge.places import REGIONS, conflicts
+from candor.judge.text import (
     STOPWORDS,
     Token,
     fold,

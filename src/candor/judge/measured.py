@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from candor.knowledge.judge import dates, quantity
-from candor.knowledge.judge.text import content_stems
+from candor.judge import dates, quantity
+from candor.judge.text import content_stems
 
 _YEAR_ASKED = re.compile(r"\b(?:what|which|the) year\b|\byear\b", re.I)
 _END_ASKED = re.compile(r"\b(?:end|ended|finish|finished|until|die|died|last|close|closed)\b", re.I)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from candor.knowledge.judge.cases import JudgeCase, judge_accuracy, judge_cases
-from candor.knowledge.judge.llm import LLMJudge, read_letter
-from candor.knowledge.judge.refusal import is_refusal
-from candor.knowledge.judge.rules import Verdict, judge
+from candor.judge.cases import JudgeCase, judge_accuracy, judge_cases
+from candor.judge.llm import LLMJudge, read_letter
+from candor.judge.refusal import is_refusal
+from candor.judge.rules import Verdict, judge
 
 __all__ = [
     "JudgeCase",

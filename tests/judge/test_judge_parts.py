@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from candor.knowledge.judge.claims import after_correction, asserted
-from candor.knowledge.judge.dates import moments
-from candor.knowledge.judge.quantity import agree, gold_quantity, quantities
-from candor.knowledge.judge.symbols import symbols_in
-from candor.knowledge.judge.text import clean, fold, words
-from candor.knowledge.judge.units import UNITS
+from candor.judge.claims import after_correction, asserted
+from candor.judge.dates import moments
+from candor.judge.quantity import agree, gold_quantity, quantities
+from candor.judge.symbols import symbols_in
+from candor.judge.text import clean, fold, words
+from candor.judge.units import UNITS
 
 
 def value(text):

@@ -10,9 +10,9 @@ from typing import Any
 from candor.core.files import read_jsonl
 from candor.core.statistics import wilson
 from candor.data.types import NonEmpty, Row
-from candor.knowledge.judge.rules import Verdict, judge
+from candor.judge.rules import Verdict, judge
 
-_PATH = Path(__file__).parent.parent / "judge_cases.jsonl"
+_PATH = Path(__file__).parent / "judge_cases.jsonl"
 
 
 class JudgeCase(Row):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from candor.knowledge.judge.places import REGIONS
-from candor.knowledge.judge.text import (
+from candor.judge.places import REGIONS
+from candor.judge.text import (
     STOPWORDS,
     content_stems,
     fold,

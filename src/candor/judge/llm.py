@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from candor.engine.protocol import Engine, Message, Prompt, Sampling
-from candor.knowledge.judge.rules import Verdict, judge
+from candor.judge.rules import Verdict, judge
 
 Item = tuple[str, Sequence[str], str]  # question, accepted answers, response
 
