@@ -3,7 +3,7 @@
     python benchmarks/tuning.py                                  # TRL in this environment (pip install trl)
     python benchmarks/tuning.py --trl-python VENV/bin/python     # or in its own
     python benchmarks/tuning.py --pairs 400 --runs 3             # shorter
-    python benchmarks/tuning.py --no-packing                     # leave out TRL's packing, the slower of the two
+    python benchmarks/tuning.py --no-packing                     # without TRL's packing, the slower way
 
 All sides tune every weight of SmolLM2-135M on the same questions and answers once, loss on the answers only,
 about 2,048 tokens an update, the same rates and schedule. TRL runs in bf16 with packing on and off. After
@@ -106,7 +106,8 @@ def trl_side(job: dict[str, Any], packing: bool) -> Callable[[], dict[str, Any]]
             num_train_epochs=1,
             per_device_train_batch_size=batch,
             learning_rate=_RATE,
-            lr_scheduler_type="cosine",
+            lr_scheduler_type="cosine_with_min_lr",
+            lr_scheduler_kwargs={"min_lr_rate": 0.1},  # as ours ends
             warmup_steps=0.05,
             adam_beta2=0.95,
             max_length=_TOKENS if packing else 512,

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from tokenizers import AddedToken, Tokenizer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from tokenizers import Tokenizer
+from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerBase
 
 from candor.core.errors import CandorError
 
