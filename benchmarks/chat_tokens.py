@@ -5,7 +5,7 @@
     python benchmarks/chat_tokens.py --model runs/base --seeds 3
 
 The same base model gets <|im_start|> and <|im_end|> with each kind of first values, and is tuned for 100
-updates on the same embedded conversations. Loss on the same held-out conversations after 0, 10 and 100 updates
+updates on the same embedded conversations. Loss on the same held-out conversations after 0, 10, 100 updates
 (of the assistant's tokens, and of the end token alone); how often a new token is drawn where nobody asked for
 it, in raw continuations of prose; and how many replies end by themselves.
 """
