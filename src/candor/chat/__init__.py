@@ -1,0 +1,1 @@
+"""Chat: what conversations teach a model, and what it makes of them."""
