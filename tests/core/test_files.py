@@ -211,3 +211,11 @@ def test_error_is_one_line_and_its_fix_another() -> None:
     assert str(InputError("odd", field="k")) == "field 'k': odd"
     assert str(CandorError("odd")) == "odd"
     assert json.dumps(str(error))  # what --json would print
+
+
+def test_bad_lines_can_be_handed_over_instead_and_the_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n{\n[2]\n\n{"a": 3}\n')
+    bad: list[InputError] = []
+    assert list(read_json_lines(path, bad.append)) == [(1, {"a": 1}), (5, {"a": 3})]
+    assert [error.line for error in bad] == [2, 3]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 from candor.base.recipe import CorpusSettings, SourceSettings
 from candor.base.stated import stated_documents
-from candor.core.errors import CandorError, InputError
+from candor.core.errors import InputError
 from candor.data.articles import article_documents
 from candor.data.chitchat import chitchat_documents
 from candor.data.documents import Skipped, stream_documents
+from candor.data.hub import hub_rows
 from candor.data.types import Document
 
 
@@ -36,39 +36,20 @@ def documents_of(source: SourceSettings, corpus: CorpusSettings, seed: int) -> I
 
 
 def _hub(source: SourceSettings) -> Iterator[Document | Skipped]:
-    try:
-        import datasets  # noqa: PLC0415  (an optional extra)
-    except ImportError as error:
-        raise CandorError(
-            "reading a Hugging Face data set needs the package 'datasets'",
-            fix='pip install "candor-lm[hub]", or give a path',
-        ) from error
     assert source.hub is not None
     name = source.hub
-    try:
-        rows: Any = datasets.load_dataset(
-            name, source.config, split=source.split, revision=source.revision, streaming=True
-        )
-        for number, row in enumerate(rows):
-            if source.column not in row:
-                raise InputError(  # noqa: TRY301
-                    f"there is no such column; it has {', '.join(row)}",
-                    path=name,
-                    field=source.column,
-                    fix="name the column that holds the text: column = …",
-                )
-            text = str(row[source.column] or "").strip()
-            place = f"{name}:{number + 1}"
-            if text:
-                yield Document(id=place, title=str(row.get("title") or ""), text=text, source=place)
-            else:
-                yield Skipped(place, "it holds no text")
-    except InputError:
-        raise
-    # Whatever goes wrong in there is about the name, the network or a login.
-    except (OSError, ValueError, LookupError, RuntimeError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CandorError(
-            f"{name}: this data set can't be read ({first})",
-            fix="check hub, config, split and revision; without a network give a path",
-        ) from error
+    rows = hub_rows(name, config=source.config, split=source.split, revision=source.revision)
+    for number, row in rows:
+        if source.column not in row:
+            raise InputError(
+                f"there is no such column; it has {', '.join(row)}",
+                path=name,
+                field=source.column,
+                fix="name the column that holds the text: column = …",
+            )
+        text = str(row[source.column] or "").strip()
+        place = f"{name}:{number}"
+        if text:
+            yield Document(id=place, title=str(row.get("title") or ""), text=text, source=place)
+        else:
+            yield Skipped(place, "it holds no text")

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import candor
-from candor.cli import ask, base, compress, knowledge, recipe, report, serve
+from candor.cli import ask, base, chat, compress, knowledge, recipe, report, serve
 from candor.core.errors import CandorError, unwritable
 
 _INTERRUPTED = 130  # 128 + SIGINT
@@ -34,6 +34,7 @@ app.add_typer(base.corpus_app, name="corpus")
 app.add_typer(base.tokenizer_app, name="tokenizer")
 app.command("pretrain")(base.pretrain)
 app.command("recall")(base.recall)
+app.add_typer(chat.app, name="chat")
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
 app.command("serve")(serve.serve)

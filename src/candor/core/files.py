@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,19 +88,33 @@ def read_json(path: Path | str) -> Any:
         raise _unreadable(error, path) from error
 
 
-def read_json_lines(path: Path | str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(
+    path: Path | str, on_bad_line: Callable[[InputError], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (1-based line number, object) for each non-blank line of a JSONL file, plain or gzipped (`.gz`).
 
+    Args:
+        path: the file.
+        on_bad_line: is given the error of a line that is no JSON object, which then is left out.
+
     Raises:
-        InputError: the file can't be read, or a line is not UTF-8, not JSON or not an object; it names the
-            file and the line.
+        InputError: the file can't be read, or, without `on_bad_line`, a line is not UTF-8, not JSON or not an
+            object; it names the file and the line.
     """
     path = Path(path)
     try:
         with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
-                if raw.strip():
-                    yield number, _parse(raw, path, number)
+                if not raw.strip():
+                    continue
+                try:
+                    row = _parse(raw, path, number)
+                except InputError as error:
+                    if on_bad_line is None:
+                        raise
+                    on_bad_line(error)
+                    continue
+                yield number, row
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
             f"not a whole gzip file ({error})", path=path, fix="copy or compress the file again"

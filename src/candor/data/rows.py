@@ -39,7 +39,7 @@ def text_field(
             field=field,
             fix=f'write "{field}" as a string',
         )
-    if not _encodable(value):
+    if not is_text(value):
         raise InputError(
             "holds half of a surrogate pair, which is not text",
             path=path,
@@ -50,7 +50,8 @@ def text_field(
     return value
 
 
-def _encodable(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8: one with half of a surrogate pair can't."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
