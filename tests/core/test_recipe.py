@@ -224,3 +224,28 @@ def test_every_default_of_a_knowledge_recipe_is_allowed_where_it_is_written() ->
     for key, info in describe(KnowledgeRecipe):
         if type(None) in getattr(info.annotation, "__args__", ()):
             assert info.default is None, f"{key}: unset could not be written to a recipe"
+
+
+class Trained(Settings):
+    rate: float = Field(default=1.0, description="Rate.")
+    epochs: int = Field(default=1, description="Passes.")
+    place: Probe = Probe()
+
+
+class Job(Settings):
+    train: Trained = Trained(rate=5.0, epochs=7, place=Probe(samples=9))
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [("train.epochs=2", (5.0, 2, 9)), ("train.place.samples=3", (5.0, 7, 3)), ("train.rate=2", (2.0, 7, 9))],
+)
+def test_naming_one_setting_of_a_table_leaves_the_recipes_others(override, expected):
+    found = read_recipe(Job, None, [override]).train
+    assert (found.rate, found.epochs, found.place.samples) == expected
+
+
+def test_a_files_table_does_too(tmp_path):
+    file = tmp_path / "job.toml"
+    file.write_text("[train]\nepochs = 3\n")
+    assert read_recipe(Job, file).train == Trained(rate=5.0, epochs=3, place=Probe(samples=9))

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -196,3 +200,28 @@ def test_a_template_that_only_appends_gives_one_example():
     tokenizer = make_tokenizer()
     conversation = talk("Capital of France?", "Paris.", "And its language?", "French.")
     assert encode_turns(conversation, tokenizer) == [encode(conversation, tokenizer)]
+
+
+@given(st.lists(st.text(alphabet="ab \n'1é", min_size=1).filter(str.strip), min_size=2, max_size=7))
+@settings(max_examples=200, deadline=None)
+def test_tokens_are_those_of_tokenising_from_the_beginning_each_time(contents):
+    tokenizer = make_tokenizer()
+    conversation = talk(*contents)
+    found = encode(conversation, tokenizer)
+    with patch("candor.data.conversations._last_cut", lambda *_: (0, 0)):
+        assert encode(conversation, tokenizer) == found
+
+
+def test_many_turns_cost_no_more_than_their_share():
+    tokenizer = load_tokenizer("smollm2")
+    turns = [f"Question {i}, and a few more words to read." for i in range(60)]
+    seen = []
+    whole = type(tokenizer).__call__
+
+    def counted(self, text, **options):
+        seen.append(len(text))
+        return whole(self, text, **options)
+
+    with patch.object(type(tokenizer), "__call__", counted):
+        encode(talk(*turns), tokenizer)
+    assert sum(seen) < 8 * sum(map(len, turns))

@@ -1,1 +1,1 @@
-"""From a base model to one that converses: tokens, data, tuning, talking, and what depends on earlier turns."""
+"""From a base model to one that converses: tokens, tuning, talking, and what depends on earlier turns."""

@@ -13,7 +13,7 @@ from candor.core.progress import Reporter
 from candor.data.chat_files import NoConversationsError, Tally, read_conversations
 from candor.data.chat_layouts import Layout
 from candor.data.chat_rows import RowError, Where
-from candor.data.conversations import Example, encode
+from candor.data.conversations import Example, encode_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,7 +54,7 @@ def check_files(
                 for where, conversation in rows:
                     bar.advance()
                     try:
-                        example = encode(conversation, tokenizer)
+                        example = encode_turns(conversation, tokenizer)[-1]
                     except CandorError as error:
                         problem = _refused(error, where)
                         tally.leave_out(problem.reason, problem)

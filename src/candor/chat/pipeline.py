@@ -93,14 +93,14 @@ class ChatRun:
                 mix.source(source.name, source.weight)
                 if source.path is not None:
                     self.run.record_input(source.name, source.path)
-                for conversation in self._conversations(source, tally):
+                for document, conversation in self._conversations(source, tally):
                     bar.advance()
                     whole = encode_turns(conversation, tokenizer)[-1]
                     if not mix.add(source.name, conversation, whole):
                         continue
                     row = conversation.model_dump(mode="json")
                     row |= {"source": source.name, "weight": conversation.weight * source.weight}
-                    rows[self._side(conversation)].append(row)
+                    rows[self._side(document)].append(row)
         if not rows["train"] or not rows["validation"]:
             empty = "train on" if not rows["train"] else "hold out"
             raise CandorError(
@@ -119,11 +119,14 @@ class ChatRun:
         for reason, problem in tally.problems.items():
             self.reporter.say(f"  left out, {reason}: {problem.count:,}")
 
-    def _conversations(self, source: ChatSource, tally: Tally) -> Iterator[Conversation]:
+    def _conversations(self, source: ChatSource, tally: Tally) -> Iterator[tuple[str, Conversation]]:
+        """Yield (what it is about, conversation): what is about the same is held out together."""
         skip, layout = self.recipe.data.skip_invalid, source.layout or "auto"
         if source.embedded is not None:
-            found = embedded_chats(source.embedded, source.conversations, self.recipe.seed)
-        elif source.path is not None:
+            for name, conversation in embedded_chats(source.embedded, source.conversations, self.recipe.seed):
+                yield "/".join(name.split("/")[:2]), conversation  # of facts: the entity
+            return
+        if source.path is not None:
             found = read_conversations(source.path, layout=layout, tally=tally, skip_invalid=skip)
         else:
             assert source.hub is not None
@@ -139,12 +142,11 @@ class ChatRun:
         for number, (_, conversation) in enumerate(found):
             if source.conversations is not None and number >= source.conversations:
                 return
-            yield conversation
+            # By what is said: the same conversation is never on both sides.
+            yield repr([(turn.role, turn.content) for turn in conversation.messages]), conversation
 
-    def _side(self, conversation: Conversation) -> str:
-        """By what is said, so that the same conversation is never on both sides, whatever its source."""
-        said = repr([(turn.role, turn.content) for turn in conversation.messages])
-        key = f"chat split:{self.recipe.seed}:{said}".encode()
+    def _side(self, document: str) -> str:
+        key = f"chat split:{self.recipe.seed}:{document}".encode()
         place = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
         return "validation" if place < self.recipe.data.validation else "train"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from candor.cli import chat_model
 from candor.cli.options import Json
 from candor.core.errors import CandorError
 
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from candor.data.chat_files import Tally
     from candor.data.chat_layouts import Layout
 
-app = typer.Typer(help="Conversations: check them, and see what is learned from them.", no_args_is_help=True)
+app = typer.Typer(
+    help="From a base model to one that converses: `check` the data, `add-tokens`, `tune`, then `talk`.\n\n"
+    "`show-mask` shows what is learned, `evaluate` what a model makes of earlier turns.",
+    no_args_is_help=True,
+)
 
 _LISTED = 10  # problems that `check` names
 
@@ -31,7 +36,7 @@ Model = Annotated[
 ]
 Template = Annotated[
     str | None,
-    typer.Option("--template", help="`plain`, or a Jinja file; default: the model's own chat template."),
+    typer.Option("--template", help="`plain`, `chatml`, or a Jinja file; default: the model's own."),
 ]
 LayoutName = Annotated[
     str,
@@ -55,7 +60,7 @@ def show_mask(
     """
     from candor.chat.mask import Mask, print_legend  # noqa: PLC0415
     from candor.data.chat_files import read_conversations  # noqa: PLC0415
-    from candor.data.conversations import encode  # noqa: PLC0415
+    from candor.data.conversations import encode_turns  # noqa: PLC0415
     from candor.engine.text import TokenText  # noqa: PLC0415
 
     rows = read_conversations(file, layout=_layout(layout))
@@ -64,17 +69,19 @@ def show_mask(
     console = Console(highlight=False)
     for number, (where, conversation) in enumerate(islice(rows, count)):
         try:
-            mask = Mask(encode(conversation, tokenizer), tokenizer, table)
+            examples = encode_turns(conversation, tokenizer)
         except CandorError as error:
             raise CandorError(f"{where}: {error.message}", fix=error.fix) from error
-        if as_json:
-            row = {"file": str(where.path), "line": where.line, "tokens": mask.as_json()}
-            print(json.dumps(row, ensure_ascii=False))
-            continue
-        if number == 0:
+        if number == 0 and not as_json:
             print_legend(console)
-        console.print(f"\n{where}", style="bold", markup=False, soft_wrap=True)
-        mask.print(console, borders=borders)
+        for example in examples:
+            mask = Mask(example, tokenizer, table)
+            if as_json:
+                row = {"file": str(where.path), "line": where.line, "tokens": mask.as_json()}
+                print(json.dumps(row, ensure_ascii=False))
+                continue
+            console.print(f"\n{where}", style="bold", markup=False, soft_wrap=True)
+            mask.print(console, borders=borders)
 
 
 @app.command("check")
@@ -148,3 +155,9 @@ def _tokenizer(model: str, template: str | None) -> PreTrainedTokenizerBase:
     if not tokenizer.chat_template:
         raise no_template(model)
     return tokenizer
+
+
+app.command("add-tokens")(chat_model.add_tokens)
+app.command("tune")(chat_model.tune)
+app.command("evaluate")(chat_model.evaluate)
+app.command("talk")(chat_model.talk)

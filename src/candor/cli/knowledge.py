@@ -53,7 +53,9 @@ Generator = Annotated[
 ]
 Template = Annotated[
     str | None,
-    typer.Option("--template", help="Chat template for models without one: `plain`, or a Jinja file."),
+    typer.Option(
+        "--template", help="Chat template for models without one: `plain`, `chatml`, or a Jinja file."
+    ),
 ]
 Budget = Annotated[
     float | None,

@@ -17,7 +17,9 @@ app = typer.Typer(help="Look at recipes: every setting, its default and what it 
 
 @app.command()
 def show(
-    kind: Annotated[str, typer.Argument(help="What the recipe is for: knowledge or base.")] = "knowledge",
+    kind: Annotated[
+        str, typer.Argument(help="What the recipe is for: knowledge, base or chat.")
+    ] = "knowledge",
     recipe: RecipeFile = None,
     overrides: Set = None,
 ) -> None:
@@ -36,4 +38,8 @@ def _recipe(kind: str) -> type[Settings]:
         from candor.base.recipe import BaseRecipe  # noqa: PLC0415
 
         return BaseRecipe
-    raise CandorError(f"no recipe of the kind '{kind}'", fix="there are: knowledge, base")
+    if kind == "chat":
+        from candor.chat.recipe import ChatRecipe  # noqa: PLC0415
+
+        return ChatRecipe
+    raise CandorError(f"no recipe of the kind '{kind}'", fix="there are: knowledge, base, chat")

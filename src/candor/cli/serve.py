@@ -49,7 +49,9 @@ def serve(
     ] = None,
     template: Annotated[
         str | None,
-        typer.Option("--template", help="Chat template for models without one: `plain`, or a Jinja file."),
+        typer.Option(
+            "--template", help="Chat template for models without one: `plain`, `chatml`, or a Jinja file."
+        ),
     ] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="bfloat16, float32 or float16.")] = "bfloat16",
     max_rows: Annotated[

@@ -71,7 +71,7 @@ def read_recipe(
 def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | None = None) -> AnyRecipe:
     """Validate raw values as a recipe, or raise an error that names the key."""
     try:
-        recipe = kind.model_validate(values)
+        recipe = kind.model_validate(_over_defaults(kind, values))
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
@@ -99,6 +99,24 @@ def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | No
         if isinstance(value, str) and not _encodable(value):
             raise InputError(f"{value!r} is not UTF-8 text", path=source, field=key, fix="rename it")
     return recipe
+
+
+def _over_defaults(kind: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    """Values with those that a table's default has and a partly given table does not name.
+
+    A recipe may give a table other defaults than the table's own class has (`tune` in a knowledge run);
+    naming one setting in it must not turn the others back into those of the class.
+    """
+    whole = dict(values)
+    for name, info in kind.model_fields.items():
+        given, default = whole.get(name), info.default
+        if isinstance(default, BaseModel) and isinstance(given, dict):
+            whole[name] = _over_defaults(type(default), {**_fields(default), **given})
+    return whole
+
+
+def _fields(table: BaseModel) -> dict[str, Any]:
+    return {name: getattr(table, name) for name in type(table).model_fields}
 
 
 def _encodable(text: str) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedTokenizerBase
 
@@ -216,9 +215,12 @@ def render(
         text = tokenizer.apply_chat_template(
             messages, chat_template=template, tokenize=False, add_generation_prompt=open_turn
         )
-    except TemplateError as error:
+    except Exception as error:  # templates are programs, and fail in every way that programs can
         roles = ", ".join(message["role"] for message in messages)
-        raise CandorError(f"the chat template refused a conversation of {roles}: {error}") from error
+        raise CandorError(
+            f"the chat template refused a conversation of {roles} ({type(error).__name__}: {error})",
+            fix="give the roles in the order that this template wants, or another --template",
+        ) from error
     return str(text)
 
 
@@ -248,7 +250,31 @@ def _extend(ids: list[int], old: str, new: str, tokenizer: PreTrainedTokenizerBa
     the border (content that starts with a line break, say) the new part is tokenised by itself, as
     sampling would have it: a prompt's tokens can't change after it was given.
     """
-    joint = list(tokenizer(new, add_special_tokens=False).input_ids)
-    if joint[: len(ids)] == ids:
-        return joint
-    return ids + list(tokenizer(new[len(old) :], add_special_tokens=False).input_ids)
+    kept, at = _last_cut(ids, old, tokenizer)
+    joint = _ids(new[at:], tokenizer)
+    if kept and joint[: len(ids) - kept] != ids[kept:]:
+        kept, joint = 0, _ids(new, tokenizer)
+    if joint[: len(ids) - kept] == ids[kept:]:
+        return ids[:kept] + joint
+    return ids + _ids(new[len(old) :], tokenizer)
+
+
+def _last_cut(ids: list[int], text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """The last token, and where it is in the text, before which nothing depends on what follows.
+
+    A text is cut at added tokens before anything else is done with it. Without this a conversation of many
+    turns would be tokenised from its beginning for each of them.
+    """
+    added = tokenizer.added_tokens_decoder
+    for place in range(len(ids) - 1, -1, -1):
+        if ids[place] in added:
+            token = added[ids[place]]
+            at = text.rfind(token.content)
+            # Else it may have taken blanks around it, or be a word within a word.
+            sure = at >= 0 and not (token.lstrip or token.rstrip or token.single_word or token.normalized)
+            return (place, at) if sure else (0, 0)
+    return 0, 0
+
+
+def _ids(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False, verbose=False).input_ids)

@@ -132,7 +132,7 @@ def no_template(model: str) -> CandorError:
     return CandorError(
         f"{model} has no chat template: it is a base model, and how to ask it a question is a choice",
         fix="use --template plain ('Question: … Answer:', right for base models), or --template FILE.jinja "
-        "with the template that the model was tuned on",
+        "with the template that the model was tuned on; `candor chat` teaches it to converse",
     )
 
 
