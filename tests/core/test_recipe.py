@@ -280,3 +280,20 @@ def test_base_settings_that_mean_nothing_are_refused_before_any_work(override: s
     with pytest.raises(InputError) as caught:
         read_recipe(BaseRecipe, None, [override])
     assert caught.value.field == override.partition("=")[0]
+
+
+def test_difference_inside_a_list_of_tables_is_told_and_nothing_else() -> None:
+    old, new = (
+        read_recipe(BaseRecipe, None, [f"corpus.sources=[{{path='a'}}, {{path='b', filtered={word}}}]"])
+        for word in ("true", "false")
+    )
+    assert differences(old, new) == ["corpus.sources.2.filtered: True → False"]
+    shown = to_toml(new, comments=True)
+    assert "corpus.sources.hub: not set" in shown
+    assert "corpus.sources.path: not set" not in shown
+
+
+def test_a_source_whose_path_is_not_utf8_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not UTF-8 text") as caught:
+        read_recipe(BaseRecipe, None, ["corpus.sources=[{path='\udcff'}]"])
+    assert caught.value.field == "corpus.sources.1.path"

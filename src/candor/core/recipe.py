@@ -7,6 +7,7 @@ An unknown or invalid key is an error that names the key and the nearest valid o
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -211,7 +212,8 @@ def to_toml(recipe: BaseModel, *, comments: bool = False) -> str:
         if info is not None and info.description:
             lines.append(f"# {info.description}")
         lines.append(line)
-    unset = sorted(set(described) - {k for k, _ in _flat(_without_none(recipe.model_dump(mode="json")))})
+    given = (key for key, _ in _flat(_without_none(recipe.model_dump(mode="json"))))
+    unset = sorted(set(described) - {re.sub(r"\.\d+(?=\.)", "", key) for key in given})
     lines += [f"# {key}: not set. {described[key].description or ''}".rstrip() for key in unset]
     return "\n".join(lines) + "\n"
 
@@ -230,6 +232,9 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, table in enumerate(value, start=1):
+                yield from _flat(table, f"{prefix}{name}.{number}.")
         else:
             yield f"{prefix}{name}", value
 
