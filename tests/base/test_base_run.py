@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +16,12 @@ from safetensors.torch import load_file
 from test_corpus import prose
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from candor.base.pipeline import BaseRun
+from candor.base.pipeline import BaseRun, check
 from candor.base.recipe import BaseRecipe
 from candor.core.errors import CandorError
 from candor.core.files import read_json, read_json_lines
 from candor.core.progress import Reporter
-from candor.core.recipe import validated
+from candor.core.recipe import read_recipe, to_toml, validated
 from candor.core.run import Run
 
 
@@ -172,13 +174,49 @@ def test_a_tracker_that_is_not_there_is_told_before_training(
     assert not run.run.path("training").exists()
 
 
+def test_a_model_that_can_not_be_had_does_not_cost_the_other_measurements(
+    finished: BaseRun, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.run.folder, tmp_path / "run")
+    values = finished.recipe.model_dump(mode="json")
+    values["evaluate"]["models"] = ["no/such-model"]
+    (tmp_path / "run" / "recipe.toml").write_text(to_toml(validated(BaseRecipe, values)), encoding="utf-8")
+    run = run_of(tmp_path / "run", validated(BaseRecipe, values))
+    run.run.forget(["evaluate"], {"evaluate": ["metrics.json"]})
+    run.up_to("evaluate")
+    run.run.close()
+    rows = read_json(tmp_path / "run" / "metrics.json")["compression"]
+    assert "no/such-model" in rows[1]["note"]
+    before = read_json(finished.run.path("metrics.json"))["compression"]
+    assert rows[0]["bits_per_byte"] == before[0]["bits_per_byte"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"evaluate.models": ("nowhere",)}, "nowhere: no model"),
+        ({"tokenizer.name": "nowhere"}, "nowhere: no model"),
+        ({"model.start": "nowhere"}, "nowhere: no model"),
+        ({"train.track": "wandb"}, "pip install wandb"),
+        ({"model.depth": 1000}, "GiB to train"),
+    ],
+)
+def test_what_would_show_only_after_hours_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], told: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setattr("candor.base.pipeline.default_device", lambda: "cpu")
+    check(recipe(tmp_path))
+    with pytest.raises(CandorError) as error:
+        check(read_recipe(BaseRecipe, None, (), changes))
+    assert told in str(error.value)
+
+
 def test_two_processes_train_as_one_does(finished: BaseRun, tmp_path: Path) -> None:
     source = finished.recipe.corpus.sources[0]
     assert source.path is not None
     (tmp_path / "source").symlink_to(source.path)
     file = tmp_path / "recipe.toml"
-    from candor.core.recipe import to_toml
-
     file.write_text(to_toml(recipe(tmp_path)), encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     candor = [sys.executable, "-m", "candor"]

@@ -184,9 +184,20 @@ def test_facts_are_never_held_out_or_taken_for_duplicates(tmp_path: Path) -> Non
 def test_nothing_left_is_an_error_that_says_where_it_went(tmp_path: Path) -> None:
     folder_of(tmp_path)
     strict = FilterSettings(min_words=10_000)
-    with pytest.raises(CandorError, match="rules: 6") as error:
+    with pytest.raises(CandorError, match=r"rules: 6\d \(6\d too few words\)") as error:
         built(tmp_path / "corpus", settings_of(tmp_path, filters=strict))
     assert "loosen corpus.filters" in str(error.value)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_corpus_of_which_nothing_is_held_out_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    """One long text is what many begin with; without this, training would end with nothing to measure on."""
+    (tmp_path / "book.txt").write_text(prose(1, 400), encoding="utf-8")
+    source = SourceSettings(path=tmp_path / "book.txt", filtered=False)
+    with pytest.raises(CandorError, match="of 1 documents none was held out") as error:
+        built(tmp_path / "corpus", settings_of(tmp_path, sources=(source,), decontaminate=()))
+    assert "split -C" in str(error.value)
+    assert not (tmp_path / "corpus").exists()
 
 
 def test_a_parquet_column_of_another_name_is_read_and_a_wrong_one_told(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from candor.base.recipe import PretrainSettings, ShapeSettings
 from candor.base.shape import new_model, training_for
 from candor.base.tokenizer import train_tokenizer
-from candor.core.errors import InputError
 
 TOKENIZER = train_tokenizer(["some words of a text"], 300, 64)
 
@@ -43,8 +43,8 @@ def test_an_untrained_model_expects_all_tokens_about_alike() -> None:
 
 
 def test_a_width_that_heads_do_not_divide_is_told() -> None:
-    with pytest.raises(InputError, match="100 is no multiple of 64"):
-        new_model(ShapeSettings(depth=2, width=100), TOKENIZER, 0)
+    with pytest.raises(ValidationError, match="100 is no multiple of 64"):
+        ShapeSettings(depth=2, width=100)
 
 
 def test_tokens_follow_from_the_weights_and_stay_within_four_passes() -> None:

@@ -61,3 +61,9 @@ def test_a_sample_is_spread_over_all_texts() -> None:
     some = list(spread(texts, 300, 30))
     assert len(some) in (9, 10)
     assert int(some[-1]) >= 90
+
+
+def test_a_folder_with_nothing_but_a_tokenizer_file_can_be_compared(tmp_path) -> None:
+    TOKENIZER.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
+    ours, theirs = compared(TEXTS, TOKENIZER, [str(tmp_path)])
+    assert theirs == {**ours, "name": str(tmp_path)}

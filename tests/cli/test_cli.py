@@ -518,8 +518,13 @@ def test_a_file_is_compressed_and_comes_back(candor: Callable[..., Result], base
         (("compress", "a.txt", "-o", "there"), "there: the file is there already"),
         (("compress", "a.txt", "--model", "nowhere"), "nowhere"),
         (("decompress", "a.txt"), "a.txt: the name does not end in .cz"),
-        (("decompress", "a.txt", "-o", "b.txt"), "not a file that `candor compress` made"),
-        (("decompress", "bad.cz"), "this compressed file is damaged"),
+        (("decompress", "a.txt", "-o", "b.txt"), "a.txt: not a file that `candor compress` made"),
+        (("decompress", "bad.cz"), "bad.cz: this compressed file is damaged"),
+        (("decompress", "empty.cz"), "empty.cz: not a file that `candor compress` made"),
+        # Found before the model is looked for, which these tests don't have: compressing can take hours.
+        (("compress", "a.txt", "--model", "nowhere", "-o", "/proc/a.cz"), "/proc/a.cz: can't write here"),
+        (("compress", "a.txt", "--model", "nowhere", "-o", "folder", "--force"), "folder: is a folder"),
+        (("compress", "a.txt", "--model", "nowhere", "-o", "a.txt", "--force"), "would replace the file"),
     ],
 )
 def test_what_can_not_be_compressed_is_told(
@@ -527,6 +532,8 @@ def test_what_can_not_be_compressed_is_told(
 ) -> None:
     Path("a.txt").write_text("text", encoding="utf-8")
     Path("there").write_text("kept", encoding="utf-8")
+    Path("folder").mkdir()
+    Path("empty.cz").write_bytes(b"")
     Path("bad.cz").write_bytes(b"CANDOR-CZ\x01\0\0\0\0\0\0\0\x01x")
     before = sorted(Path().iterdir())
     result = candor(*words)
@@ -574,7 +581,14 @@ def test_what_a_user_gets_wrong_about_a_corpus_is_told_and_leaves_nothing(
     assert "one of path, hub and embedded" in told("[[corpus.sources]]\nfiltered = false\n")
     assert "did you mean" in told('[[corpus.sources]]\npaht = "texts"\n')
     assert "corpus.validation" in told("[corpus]\nvalidation = 2\n")
+    assert "is not" in told('[[corpus.sources]]\npath = "texts"\n', "--set", "corpus.sources.path=a")
     assert "no such recipe" in candor("pretrain", "absent.toml", "--out", "run").err
+    assert "a folder, not a recipe" in candor("corpus", "build", "texts", "--out", "run").err
+    (tmp_path / "texts" / "a.txt").write_text("Short.", encoding="utf-8")
+    assert "rules: 1 (1 too few words)" in told('[[corpus.sources]]\npath = "texts"\n')
+    loose = '[[corpus.sources]]\npath = "texts"\nfiltered = false\n'
+    assert "none was held out" in told(loose)
+    assert "nowhere: no model" in told(loose + '[tokenizer]\nname = "nowhere"\n')
 
 
 def test_a_run_inside_its_own_source_is_refused(candor: Callable[..., Result], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
+from candor.base.recipe import BaseRecipe
 from candor.core.errors import InputError
 from candor.core.recipe import Settings, describe, differences, read_recipe, to_toml
 from candor.knowledge.recipe import KnowledgeRecipe
@@ -179,7 +180,7 @@ def test_defaults_are_validated_too() -> None:
 @given(
     name=st.text(st.characters(codec="utf-8", exclude_characters="\x00")),
     samples=st.integers(1, 2**31),
-    temperature=st.floats(allow_nan=False),
+    temperature=st.floats(allow_nan=False, allow_infinity=False),
     layers=st.none() | st.lists(st.integers(-5, 99)).map(tuple),
     folder=st.none() | st.sampled_from([Path("a/b c"), Path('quo"te'), Path("[x]"), Path("ü = 1")]),
 )
@@ -249,3 +250,75 @@ def test_a_files_table_does_too(tmp_path):
     file = tmp_path / "job.toml"
     file.write_text("[train]\nepochs = 3\n")
     assert read_recipe(Job, file).train == Trained(rate=5.0, epochs=3, place=Probe(samples=9))
+
+
+def test_keys_with_nothing_between_their_dots_are_refused() -> None:
+    for override in ("=3", ".=3", "probe..samples=3"):
+        with pytest.raises(InputError, match="expected key=value"):
+            read_recipe(Recipe, None, [override])
+
+
+def test_infinity_is_no_number_of_anything() -> None:
+    with pytest.raises(InputError, match="finite number") as caught:
+        read_recipe(BaseRecipe, None, ["train.epochs=inf"])
+    assert caught.value.field == "train.epochs"
+
+
+@pytest.mark.parametrize("value", ["3", "[]", '{path = "notes"}', "notes"])
+def test_what_is_no_list_of_tables_is_told_how_to_write_one(value: str) -> None:
+    with pytest.raises(InputError, match="list of one table or more") as caught:
+        read_recipe(BaseRecipe, None, [f"corpus.sources={value}"])
+    assert caught.value.field == "corpus.sources"
+    assert "[[corpus.sources]]" in str(caught.value.fix)
+
+
+def test_a_wrong_value_in_a_list_of_tables_is_named_with_its_entry(tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    file.write_text('[[corpus.sources]]\npath = "a"\n[[corpus.sources]]\npath = "b"\ndocuments = 0\n')
+    with pytest.raises(InputError, match=r"greater than or equal to 1 \(entry 2\)") as caught:
+        read_recipe(BaseRecipe, file)
+    assert caught.value.field == "corpus.sources.documents"
+    file.write_text('[[corpus.sources]]\npaht = "a"\n')
+    with pytest.raises(InputError, match=r"unknown key \(entry 1\)") as caught:
+        read_recipe(BaseRecipe, file)
+    assert "'corpus.sources.path'" in str(caught.value.fix)
+
+
+def test_a_recipe_for_another_command_is_told(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('kind = "knowledge"\n')
+    with pytest.raises(InputError, match="for another command") as caught:
+        read_recipe(BaseRecipe, tmp_path / "r.toml")
+    assert "candor recipe show base" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "corpus.repeated=[0]",
+        "corpus.stated=[[-1, 4]]",
+        "corpus.filters.language=English",
+        "model.width=100",
+        "seed=99999999999999999999",
+    ],
+)
+def test_base_settings_that_mean_nothing_are_refused_before_any_work(override: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_recipe(BaseRecipe, None, [override])
+    assert caught.value.field == override.partition("=")[0]
+
+
+def test_difference_inside_a_list_of_tables_is_told_and_nothing_else() -> None:
+    old, new = (
+        read_recipe(BaseRecipe, None, [f"corpus.sources=[{{path='a'}}, {{path='b', filtered={word}}}]"])
+        for word in ("true", "false")
+    )
+    assert differences(old, new) == ["corpus.sources.2.filtered: True → False"]
+    shown = to_toml(new, comments=True)
+    assert "corpus.sources.hub: not set" in shown
+    assert "corpus.sources.path: not set" not in shown
+
+
+def test_a_source_whose_path_is_not_utf8_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not UTF-8 text") as caught:
+        read_recipe(BaseRecipe, None, ["corpus.sources=[{path='\udcff'}]"])
+    assert caught.value.field == "corpus.sources.1.path"

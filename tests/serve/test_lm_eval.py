@@ -1,4 +1,4 @@
-"""lm-eval gets the same numbers through the server as without it; needs the `lm_eval` package.
+"""lm-eval gets the same numbers through the server as without it; `make test-slow` installs it.
 
 Four tasks from local files: choices with a question before them, last words, whole texts, and answers that
 are generated. lm-eval asks through its `local-completions`; the same engine in this process is asked through
@@ -7,6 +7,7 @@ lm-eval's own interface; and lm-eval's transformers backend is the third.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ from live import Live
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Sampling
 
-lm_eval = pytest.importorskip("lm_eval")
 pytestmark = pytest.mark.slow
 COUNT = 60
 TEXTS = [
@@ -27,6 +27,12 @@ TEXTS = [
     "A bridge carries a road over a river. The oldest bridges were trees that had fallen across a stream.",
     "In the morning the baker opens the shop, lights the oven, and puts the first loaves on the shelf.",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    if importlib.util.find_spec("lm_eval") is None:
+        pytest.fail("lm-eval is not installed; `make test-slow` does that first", pytrace=False)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +134,7 @@ def results(engine: LocalEngine, tasks: Path, smollm2: str) -> Iterator[dict[str
 
 def evaluated(model: Any, tasks: Path) -> dict[str, float]:
     """lm-eval's metrics of a model, and log-likelihoods and texts of each request."""
+    import lm_eval
     from lm_eval.tasks import TaskManager
 
     names = [f"candor_{path.stem}" for path in sorted(tasks.glob("*.yaml"))]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +103,7 @@ class Build:
         """Build all that is still missing; returns the table.
 
         Raises:
-            CandorError: a source can't be read, or nothing is left.
+            CandorError: a source can't be read, or nothing is left to train on or to measure with.
         """
         before, number = self._state.read, 0
         for source in self._settings.sources:
@@ -117,13 +118,24 @@ class Build:
                     self._write()
         if self._shard.rows or not self._state.shards:
             self._write()
-        if not self._state.splits.get("train", {}).get("documents"):
-            raise CandorError(
-                "nothing of the corpus is left to train on: "
-                + "; ".join(f"{s}: {v['documents']} documents" for s, v in self._state.removed.items()),
-                fix="give other sources, or loosen corpus.filters (filtered = false for a source)",
+        kept = {split: found["documents"] for split, found in self._state.splits.items()}
+        if not kept.get("train"):
+            raise self._useless(
+                "nothing of the corpus is left to train on: " + "; ".join(removed_lines(self._state.removed)),
+                "give other sources, or loosen corpus.filters (filtered = false for a source)",
+            )
+        if not kept.get("validation"):
+            raise self._useless(
+                f"of {kept['train']:,} documents none was held out, so nothing could be measured",
+                "give more documents (a file each, or a row of JSONL; a long text can be cut, for example "
+                "with `split -C 20k --additional-suffix=.txt book.txt parts/`), or raise corpus.validation",
             )
         return self._finish()
+
+    def _useless(self, message: str, fix: str) -> CandorError:
+        """The error for a corpus that no stage can use; it is deleted, so that another recipe may follow."""
+        shutil.rmtree(self._folder)
+        return CandorError(message, fix=fix)
 
     def _take(self, found: Document | Skipped, source: SourceSettings) -> None:
         """One document through all steps."""
@@ -218,6 +230,16 @@ class Build:
         for file in self._folder.glob("seen-*.npz"):
             file.unlink()
         return table
+
+
+def removed_lines(removed: dict[str, dict[str, Any]]) -> list[str]:
+    """What each step left out, and for which reasons most."""
+    lines = []
+    for step, found in removed.items():
+        reasons = sorted(found["reasons"].items(), key=lambda item: -item[1])
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons[:4])
+        lines.append(f"{step}: {found['documents']:,}" + (f" ({listed})" if listed else ""))
+    return lines
 
 
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "title", "source", "split", "text")])

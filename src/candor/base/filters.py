@@ -105,6 +105,7 @@ class FilterSettings(Settings):
     )
     language: str | None = Field(
         default=None,
+        pattern="^[a-z]{2}$",
         description="ISO 639-1 code that the document has to be in, such as en (needs candor-lm[corpus]).",
     )
     scrub: bool = Field(

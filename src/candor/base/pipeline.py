@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -19,19 +20,22 @@ from candor.base.evaluate import bits_per_byte, document_bits, programs
 from candor.base.pretrain import continuations, pretrain, start_token
 from candor.base.recall import WORDS, recall
 from candor.base.recipe import BaseRecipe
+from candor.base.shape import weights_of
 from candor.base.tokenizer import compared, spread, train_tokenizer
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json, write_json
 from candor.core.progress import Reporter
 from candor.core.run import Run
+from candor.core.trackers import need_tracker
 from candor.data.pieces import read_index, write_tokens
 from candor.engine.local import LocalEngine
 from candor.model.first_use import compile_ahead
-from candor.model.load import default_device, load_model, load_tokenizer, save_checkpoint
+from candor.model.load import default_device, load_model, load_tokenizer, resolve, save_checkpoint
 from candor.train.state import clear_state
 
 STAGES = ("corpus", "tokenizer", "pretrain", "evaluate")
 _COMPARED_BYTES = 1_000_000
+_BYTES_A_WEIGHT = 12  # at least: the weight, its gradient and a moment, in float32
 
 
 class BaseRun:
@@ -121,14 +125,16 @@ class BaseRun:
         """Bits per byte beside compression programs, recall, and a few continuations."""
         settings, splits = self.recipe.evaluate, read_json(self._corpus / "table.json")["splits"]
         texts = self._held_out(settings.bytes)
-        if not texts:
-            raise CandorError(
-                "no document was held out, so nothing can be measured", fix="raise corpus.validation"
-            )
         rows: list[dict[str, Any]] = []
         for name in ("this model", *settings.models):
             spec = str(self.run.path("checkpoint")) if name == "this model" else name
-            model, tokenizer = load_model(spec), load_tokenizer(spec)
+            try:
+                model, tokenizer = load_model(spec), load_tokenizer(spec)
+            except CandorError as error:
+                if name == "this model":
+                    raise
+                rows.append({"name": name, "note": error.message})  # no reason to lose the rest
+                continue
             with self.reporter.bar(f"reading held-out text ({name})", len(texts)) as bar:
                 bits = document_bits(model, tokenizer, texts, bar.advance)
             weights = {"weights_bytes": sum(p.numel() * p.element_size() for p in model.parameters())}
@@ -171,6 +177,31 @@ class BaseRun:
         return texts
 
 
+def check(recipe: BaseRecipe) -> None:
+    """What a later stage would stumble over after hours, when the recipe can't be changed any more.
+
+    Raises:
+        CandorError: a tokenizer, a model or a tracker that is named is not there, or a new model is larger
+            than this machine's memory.
+    """
+    for name in (recipe.model.start, recipe.tokenizer.name):
+        if name is not None:
+            start_token(load_tokenizer(name))
+    for name in recipe.evaluate.models:
+        resolve(name)
+    need_tracker(recipe.train.track)
+    if recipe.model.start is None and default_device() == "cpu":
+        weights = weights_of(recipe.model, recipe.tokenizer.vocabulary)
+        needed, there = weights * _BYTES_A_WEIGHT, psutil.virtual_memory().total
+        if needed > there:
+            raise InputError(
+                f"about {weights / 1e9:,.1f} billion weights take {needed / 2**30:,.0f} GiB to train, and "
+                f"this machine has {there / 2**30:,.0f}",
+                field="model.depth",
+                fix="give a lower depth, or train on GPUs",
+            )
+
+
 def work_along(folder: Path) -> None:
     """What the other processes of torchrun do: train with the first one, and write nothing.
 
@@ -203,10 +234,7 @@ def table_lines(table: dict[str, Any]) -> list[str]:
             f"  {name}: {found['read']:,} documents read, {found['kept']:,} kept "
             f"({found['kept_bytes'] / 1e6:.1f} MB)"
         )
-    for step, found in table["removed"].items():
-        reasons = sorted(found["reasons"].items(), key=lambda item: -item[1])
-        listed = ", ".join(f"{count} {reason}" for reason, count in reasons[:4])
-        lines.append(f"  left out, {step}: {found['documents']:,}" + (f" ({listed})" if listed else ""))
+    lines += [f"  left out, {line}" for line in corpora.removed_lines(table["removed"])]
     for split, found in table["splits"].items():
         lines.append(f"  {split}: {found['documents']:,} documents, {found['bytes'] / 1e6:.1f} MB")
     if table["copies"]["documents"]:

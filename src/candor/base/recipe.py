@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from candor.base.filters import FilterSettings
 from candor.core.recipe import Settings
 from candor.train.settings import TrainSettings
 
+HEAD = 64  # width of an attention head
 FACTS = "embedded facts"  # the name of a source
+_Count = Annotated[int, Field(ge=0)]
+_Several = Annotated[int, Field(ge=2)]
 
 
 class SourceSettings(Settings):
@@ -82,15 +85,15 @@ class CorpusSettings(Settings):
     validation: float = Field(
         default=0.05, gt=0, lt=1, description="Share of the documents held out, drawn by their ids."
     )
-    stated: tuple[tuple[int, int], ...] = Field(
+    stated: tuple[tuple[_Count, _Count], ...] = Field(
         default=((0, 40), (1, 50), (3, 50), (10, 50), (30, 40), (100, 24), (300, 12)),
         description="The embedded facts: pairs of how many documents state an entry's facts, and how many "
         "entries are stated so often. 0: never, for comparison.",
     )
-    repeated: tuple[int, ...] = Field(
+    repeated: tuple[_Several, ...] = Field(
         default=(3, 10, 30, 100),
         description="Passages drawn from the documents stand so often in the corpus, word for word; what "
-        "`candor recall` measures.",
+        "`candor recall` measures beside some that stand there once and never.",
     )
     passages: int = Field(default=25, ge=0, description="So many passages of each number of repetitions.")
     shard_bytes: int = Field(
@@ -132,6 +135,13 @@ class ShapeSettings(Settings):
     width: int | None = Field(default=None, ge=64, description="Instead of 64 × depth; a multiple of 64.")
     context: int = Field(default=512, ge=16, description="Longest text in tokens.")
 
+    @field_validator("width")
+    @classmethod
+    def _whole_heads(cls, width: int | None) -> int | None:
+        if width is not None and width % HEAD:
+            raise ValueError(f"{width} is no multiple of {HEAD}")
+        return width
+
 
 class PretrainSettings(Settings):
     """How it is trained; what is unset follows from the model's size and the corpus."""
@@ -146,7 +156,9 @@ class PretrainSettings(Settings):
     batch_tokens: int | None = Field(
         default=None, ge=1, description="Tokens of an update; unset: by the number of tokens."
     )
-    optimizer: Literal["adamw", "muon"] = Field(default="muon", description="See `candor recipe show`.")
+    optimizer: Literal["adamw", "muon"] = Field(
+        default="muon", description="Muon for matrices, AdamW for the rest; or AdamW."
+    )
     weight_decay: float = Field(default=0.1, ge=0, description="Decay of matrices.")
     warmup: float = Field(default=0.05, ge=0, le=1, description="Share of the updates with a rising rate.")
     schedule: Literal["cosine", "linear", "constant"] = Field(
@@ -193,7 +205,9 @@ class BaseRecipe(Settings):
     """Train a base model: corpus, tokenizer, weights, and what it has learned measured."""
 
     kind: Literal["base"] = "base"
-    seed: int = Field(default=0, ge=0, description="Fixes splits, repetitions, first weights and order.")
+    seed: int = Field(
+        default=0, ge=0, lt=1 << 63, description="Fixes splits, repetitions, first weights and order."
+    )
     corpus: CorpusSettings = CorpusSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     model: ShapeSettings = ShapeSettings()

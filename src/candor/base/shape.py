@@ -19,11 +19,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from candor.base.recipe import PretrainSettings, ShapeSettings
-from candor.core.errors import InputError
+from candor.base.recipe import HEAD, PretrainSettings, ShapeSettings
 from candor.train.settings import TrainSettings
 
-_HEAD = 64
 # Tokens for each weight (Hoffmann et al. 2022), and passes after which repeating a corpus is worth ever less
 # than fresh text (Muennighoff et al. 2023).
 _TOKENS_A_WEIGHT, _MOST_EPOCHS = 20, 4.0
@@ -42,26 +40,18 @@ class Training:
 
 
 def new_model(shape: ShapeSettings, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """A model with fresh weights.
-
-    Raises:
-        InputError: the width is no multiple of a head's.
-    """
-    width = shape.width or _HEAD * shape.depth
-    if width % _HEAD:
-        raise InputError(
-            f"{width} is no multiple of {_HEAD}", field="model.width", fix="give a multiple of 64"
-        )
-    heads = width // _HEAD
+    """A model with fresh weights."""
+    width = shape.width or HEAD * shape.depth
+    heads = width // HEAD
     common = {
         "vocab_size": _up(len(tokenizer), 64),  # rows that the hardware likes; those behind are never trained
         "hidden_size": width,
         # SwiGLU has three matrices where others have two: 8/3 instead of 4 (Shazeer 2020).
-        "intermediate_size": _up(round(width * 8 / 3), _HEAD),
+        "intermediate_size": _up(round(width * 8 / 3), HEAD),
         "num_hidden_layers": shape.depth,
         "num_attention_heads": heads,
         "num_key_value_heads": heads,
-        "head_dim": _HEAD,
+        "head_dim": HEAD,
         "max_position_embeddings": shape.context,
         "tie_word_embeddings": True,
         "bos_token_id": tokenizer.bos_token_id,
@@ -78,6 +68,12 @@ def new_model(shape: ShapeSettings, tokenizer: PreTrainedTokenizerBase, seed: in
                 if name.endswith(("o_proj.weight", "down_proj.weight")):
                     weight.mul_(1 / math.sqrt(2 * shape.depth))
     return model
+
+
+def weights_of(shape: ShapeSettings, vocabulary: int) -> int:
+    """About how many weights a new model has: 12 times the width squared for each layer, and embeddings."""
+    width = shape.width or HEAD * shape.depth
+    return 12 * shape.depth * width**2 + vocabulary * width
 
 
 def training_for(

@@ -151,6 +151,13 @@ def _start(
     from candor.core.recipe import read_recipe  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
 
+    if recipe is not None and recipe.is_dir():
+        raise InputError(
+            "a folder, not a recipe",
+            path=recipe,
+            fix=f"""to read its documents: --set 'corpus.sources=[{{path = "{recipe}"}}]' in place of a """
+            "recipe, or path under [[corpus.sources]] in one (`candor recipe show base`)",
+        )
     settings = read_recipe(BaseRecipe, recipe, overrides or (), options)
     for source in settings.corpus.sources:
         if source.path is None:
@@ -163,10 +170,11 @@ def _start(
                 path=out,
                 fix="name an --out elsewhere",
             )
-    run = Run.start(out, settings)
-    from candor.base.pipeline import BaseRun  # noqa: PLC0415
+    from candor.base.pipeline import BaseRun, check  # noqa: PLC0415
 
-    return BaseRun(run, Reporter("json" if as_json else "auto"))
+    if not (out / "recipe.toml").exists():
+        check(settings)
+    return BaseRun(Run.start(out, settings), Reporter("json" if as_json else "auto"))
 
 
 def _first(job: BaseRun, last: str) -> None:

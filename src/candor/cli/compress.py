@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from candor.cli.options import Json
-from candor.core.errors import InputError
+from candor.core.errors import CandorError, InputError
 
 if TYPE_CHECKING:
     from candor.base.codec import Codec
@@ -52,8 +54,7 @@ def compress(
     """
     from candor.base.codec import CHUNK_TOKENS  # noqa: PLC0415
 
-    target = _target(out or file.with_name(file.name + _SUFFIX), force)
-    data = _contents(file)
+    target, data = _places(file, out or file.with_name(file.name + _SUFFIX), force)
     reporter, codec = _ready(model, as_json)
     begun = time.monotonic()
     with reporter.bar("compressing", 0) as bar:
@@ -77,28 +78,44 @@ def decompress(
 
     if out is None and file.suffix != _SUFFIX:
         raise InputError(f"the name does not end in {_SUFFIX}", path=file, fix="say where to write with -o")
-    target = _target(out or file.with_suffix(""), force)
-    data = _contents(file)
-    read_file(data)  # a file that is none of ours is refused before a model is loaded
+    target, data = _places(file, out or file.with_suffix(""), force)
+    with _about(file):
+        read_file(data)  # a file that is none of ours is refused before a model is loaded
     reporter, codec = _ready(model, as_json)
     begun = time.monotonic()
-    with reporter.bar("decompressing", 0) as bar:
+    with reporter.bar("decompressing", 0) as bar, _about(file):
         found = codec.decompress(data, on_progress=bar.progress)
     _write(target, found)
     _tell(reporter, target, len(found), len(data), time.monotonic() - begun, as_json)
 
 
-def _target(path: Path, force: bool) -> Path:
-    if path.exists() and not force:
-        raise InputError("the file is there already", path=path, fix="give --force, or another name with -o")
-    return path
+def _places(file: Path, target: Path, force: bool) -> tuple[Path, bytes]:
+    """Where to write, and what to read; what is wrong with either shows before the long work begins."""
+    from candor.core.files import need_writable  # noqa: PLC0415
 
-
-def _contents(file: Path) -> bytes:
+    if target.is_dir():
+        raise InputError("is a folder", path=target, fix="name a file with -o")
+    if target.exists() and not force:
+        raise InputError(
+            "the file is there already", path=target, fix="give --force, or another name with -o"
+        )
     try:
-        return file.read_bytes()
+        data = file.read_bytes()
     except OSError as error:
         raise InputError(f"can't be read ({error.strerror})", path=file, fix="check the path") from error
+    if target.exists() and target.samefile(file):
+        raise InputError("would replace the file that is read", path=target, fix="give another name with -o")
+    need_writable(target)
+    return target, data
+
+
+@contextmanager
+def _about(file: Path) -> Iterator[None]:
+    """Name the file in errors about what is in it."""
+    try:
+        yield
+    except CandorError as error:
+        raise InputError(error.message, path=file, fix=error.fix) from error
 
 
 def _ready(model: str, as_json: bool) -> tuple[Reporter, Codec]:
@@ -123,5 +140,5 @@ def _tell(reporter: Reporter, path: Path, plain: int, packed: int, seconds: floa
         row = {"file": str(path), "bytes": plain, "compressed_bytes": packed, "bits_per_byte": bits}
         print(json.dumps({**row, "seconds": round(seconds, 3)}))
         return
-    share = f", {plain / packed:.2f} times smaller, {bits:.3f} bits a byte" if packed else ""
+    share = f", {plain / packed:.2f} times smaller, {bits:.3f} bits a byte" if plain else ""
     reporter.say(f"{path}: {plain:,} bytes ↔ {packed:,} compressed{share} ({seconds:.0f} s)")

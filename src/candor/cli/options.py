@@ -16,8 +16,6 @@ RecipeFile = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override any setting, such as probe.samples=4; repeatable."
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override any setting, such as seed=4; repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Progress and results as JSON lines, for machines.")]

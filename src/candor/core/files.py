@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from candor.core.errors import InputError, unwritable
+from candor.core.errors import CandorError, InputError, unwritable
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -30,13 +30,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         CandorError: the disk is full or the folder can't be written.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise unwritable(error, path) or error from error
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary_beside(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -50,6 +44,23 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def need_writable(path: Path | str) -> None:
+    """Raise `CandorError` now, rather than after long work, if `path` can't be written."""
+    _temporary_beside(Path(path)).unlink()
+
+
+def _temporary_beside(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise unwritable(error, path) or CandorError(
+            f"{path}: can't write here ({error.strerror})", fix="choose another place with --out"
+        ) from error
+    os.close(handle)
+    return Path(name)
 
 
 def write_text(path: Path | str, text: str) -> None:

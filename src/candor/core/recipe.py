@@ -7,10 +7,11 @@ An unknown or invalid key is an error that names the key and the nearest valid o
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,7 +23,8 @@ from candor.core.errors import InputError
 class Settings(BaseModel):
     """A table of a recipe: unknown keys are refused, defaults are checked too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # Neither TOML's inf nor nan is a number of anything that a recipe sets.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Settings)
@@ -54,16 +56,18 @@ def read_recipe(
         except OSError as error:
             raise InputError(f"can't be read ({error.strerror})", path=path, fix="check the path") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"not valid TOML: {error}", path=path) from error
+            raise InputError(
+                f"not valid TOML: {error}",
+                path=path,
+                fix=f"mend it there; text stands in quotes ({_show(kind)})",
+            ) from error
     for key, value in (options or {}).items():
         if value is not None:
             _put(values, key, value)
     for override in overrides:
         key, equals, text = override.partition("=")
-        if not equals:
-            raise InputError(
-                f"--set {override}: expected key=value", fix="write for example --set probe.samples=4"
-            )
+        if not equals or not all(part.strip() for part in key.split(".")):
+            raise InputError(f"--set {override}: expected key=value", fix="write for example --set seed=4")
         _put(values, key.strip(), _parse(text.strip()))
     return validated(kind, values, source=str(path) if path else None)
 
@@ -74,16 +78,29 @@ def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | No
         recipe = kind.model_validate(_over_defaults(kind, values))
     except ValidationError as error:
         first = error.errors()[0]
-        where = [str(part) for part in first["loc"]]
+        # In a list of tables, which one; the key itself has no number in it.
+        entry = next((f" (entry {part + 1})" for part in first["loc"] if isinstance(part, int)), "")
+        where = [part for part in first["loc"] if isinstance(part, str)]
         if first["type"] == "extra_forbidden":
             key = ".".join(where)
-            raise InputError("unknown key", path=source, field=key, fix=_nearest(kind, key)) from error
+            raise InputError(
+                f"unknown key{entry}", path=source, field=key, fix=_nearest(kind, key)
+            ) from error
         known = dict(describe(kind))
-        # Behind the key may stand an index, or which type of a union was tried: no words for a user.
+        # Behind the key may stand which type of a union was tried: no word for a user.
         ends = (".".join(where[:end]) for end in range(len(where), 0, -1))
         key = next((key for key in ends if key in known or key in _tables(known)), ".".join(where))
         if key in _tables(known) and not first["type"].startswith("value_error"):
             inside = [name for name in known if name.startswith(f"{key}.")]
+            if _is_list(kind, key):
+                names = ", ".join(name.removeprefix(f"{key}.") for name in inside[:4])
+                raise InputError(
+                    "expected a list of one table or more",
+                    path=source,
+                    field=key,
+                    fix=f"begin each with a line [[{key}]] in a recipe, or give all of them at once: "
+                    f"--set '{key}=[{{…}}]'; a table has {names}{', …' if len(inside) > 4 else ''}",
+                ) from error
             raise InputError(
                 "is a table of settings, not one of them",
                 path=source,
@@ -91,9 +108,11 @@ def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | No
                 fix=f"set one of {', '.join(inside[:4])}{', …' if len(inside) > 4 else ''}",
             ) from error
         described = known.get(key)
-        fix = f"{key}: {described.description}" if described and described.description else _SHOW
+        fix = f"{key}: {described.description}" if described and described.description else _show(kind)
         message = str(first["msg"]).removeprefix("Value error, ")
-        raise InputError(message, path=source, field=key, fix=fix) from error
+        if key == "kind":
+            message, fix = f"{message}: this recipe is for another command", f"name another one ({fix})"
+        raise InputError(f"{message}{entry}", path=source, field=key, fix=fix) from error
     for key, value in _flat(recipe.model_dump(mode="json")):
         # Such as a path in another encoding: the run could not write it into its recipe.
         if isinstance(value, str) and not _encodable(value):
@@ -132,7 +151,8 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     for table in tables:
         inner = values.setdefault(table, {})
         if not isinstance(inner, dict):
-            raise InputError(f"'{table}' is not a table", field=key)
+            fix = f"give all of '{table}' at once, or write it into the recipe"
+            raise InputError(f"'{table}' is not a table", field=key, fix=fix)
         values = inner
     values[last] = value
 
@@ -153,11 +173,22 @@ def _nearest(kind: type[Settings], key: str) -> str:
         leaf = key.rpartition(".")[2]
         close = [name for name in settings if name.rpartition(".")[2] == leaf][:1]
     if close:
-        return f"did you mean '{close[0]}'? ({_SHOW})"
-    return _SHOW
+        return f"did you mean '{close[0]}'? ({_show(kind)})"
+    return _show(kind)
 
 
-_SHOW = "`candor recipe show` lists every key"
+def _show(kind: type[Settings]) -> str:
+    info = kind.model_fields.get("kind")
+    return f"`candor recipe show{f' {info.default}' if info else ''}` lists every key"
+
+
+def _is_list(kind: type[Settings], table: str) -> bool:
+    """Whether tables of this name come as a list."""
+    annotation: Any = kind
+    for name in table.split("."):
+        inner = _table(annotation)
+        annotation = inner.model_fields[name].annotation if inner else None
+    return get_origin(annotation) in (tuple, list)
 
 
 def _tables(names: Iterable[str]) -> set[str]:
@@ -199,7 +230,8 @@ def to_toml(recipe: BaseModel, *, comments: bool = False) -> str:
         if info is not None and info.description:
             lines.append(f"# {info.description}")
         lines.append(line)
-    unset = sorted(set(described) - {k for k, _ in _flat(_without_none(recipe.model_dump(mode="json")))})
+    given = (key for key, _ in _flat(_without_none(recipe.model_dump(mode="json"))))
+    unset = sorted(set(described) - {re.sub(r"\.\d+(?=\.)", "", key) for key in given})
     lines += [f"# {key}: not set. {described[key].description or ''}".rstrip() for key in unset]
     return "\n".join(lines) + "\n"
 
@@ -218,6 +250,9 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, table in enumerate(value, start=1):
+                yield from _flat(table, f"{prefix}{name}.{number}.")
         else:
             yield f"{prefix}{name}", value
 

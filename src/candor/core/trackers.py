@@ -27,22 +27,29 @@ def tracker(kind: Kind | None, folder: Path, settings: dict[str, Any]) -> tuple[
     """
     if kind is None:
         return lambda step, values: None, lambda: None
+    library = _package(kind)
     if kind == "tensorboard":
-        writer = _package("torch.utils.tensorboard", kind).SummaryWriter(str(folder / "tensorboard"))
+        writer = library.SummaryWriter(str(folder / "tensorboard"))
 
         def write(step: int, values: dict[str, float]) -> None:
             for name, value in values.items():
                 writer.add_scalar(name, value, step)
 
         return write, writer.close
-    library = _package(kind, kind)  # the two have the same functions
+    # The two others have the same functions.
     library.init(project="candor", name=folder.name, config=settings)
     return lambda step, values: library.log(values, step=step), library.finish
 
 
-def _package(name: str, kind: str) -> Any:
+def need_tracker(kind: Kind | None) -> None:
+    """Raise `CandorError` if the tracker is not installed."""
+    if kind is not None:
+        _package(kind)
+
+
+def _package(kind: str) -> Any:
     try:
-        return importlib.import_module(name)
+        return importlib.import_module("torch.utils.tensorboard" if kind == "tensorboard" else kind)
     except ImportError as error:
         raise CandorError(
             f"{kind} is not installed, so metrics can't be sent to it",

@@ -160,9 +160,11 @@ def load_tokenizer(spec: str, *, trust_remote_code: bool = False) -> PreTrainedT
     Raises:
         CandorError: there is none by that name, or it can't be read.
     """
-    alone = Path(spec).expanduser() / "tokenizer_config.json"  # a tokenizer without a model beside it
+    folder = Path(spec).expanduser()
+    # A tokenizer without a model beside it; one that the tokenizers library wrote is a single file.
+    alone = any((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json"))
     with _loading(spec), _quiet():
-        place = str(alone.parent) if alone.is_file() else resolve(spec)
+        place = str(folder) if alone else resolve(spec)
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
