@@ -32,7 +32,6 @@ from candor.engine.prompts import set_template, template_text
 from candor.model.load import load_model, load_tokenizer, resolve, save_checkpoint
 from candor.train.adapters import merged
 from candor.train.loop import StepMetrics, fit
-from candor.train.settings import TrainSettings
 from candor.train.state import clear_state
 
 STAGES = ("data", "tune", "evaluate")
@@ -155,10 +154,15 @@ class ChatRun:
         tokenizer = self.load_tokenizer()
         examples = [example for found in self._examples("train", tokenizer) for example in found]
         held_out = [found[-1] for found in self._examples("validation", tokenizer)][:_WATCHED]
-        settings = self._settings(tokenizer, examples)
+        model = self._load_model()
+        weights = sum(parameter.numel() for parameter in model.parameters())
+        settings = self.recipe.tune.settings(weights, self._new_tokens(examples), self.recipe.seed)
         tokens = sum(len(example.token_ids) for example in examples)
         learned = sum(sum(example.supervised) for example in examples)
-        self.reporter.say(f"{tokens:,} tokens an epoch, of which {learned:,} are learned")
+        self.reporter.say(
+            f"{weights / 1e6:.1f}M weights; {tokens:,} tokens an epoch, of which {learned:,} are learned; "
+            f"rate {settings.learning_rate:.2g}"
+        )
 
         def on_validation(step: int, loss: float) -> None:
             self.run.event("validation", step=step, validation_loss=round(loss, 6))
@@ -178,7 +182,7 @@ class ChatRun:
                 bar.progress(step.step, step.steps, note)
 
             result = fit(
-                self._load_model(),
+                model,
                 examples,
                 settings,
                 pad_id=int(tokenizer.pad_token_id or 0),  # type: ignore[arg-type]
@@ -190,6 +194,8 @@ class ChatRun:
         save_checkpoint(merged(result.model), tokenizer, self.run.path("checkpoint"))
         facts = {
             "steps": result.steps,
+            "weights": weights,
+            "learning_rate": settings.learning_rate,
             "tokens": tokens,
             "supervised_tokens": learned,
             "validation_loss": result.validation,
@@ -203,14 +209,10 @@ class ChatRun:
             given = {"messages": row["messages"], "weight": row["weight"]}
             yield encode_turns(Conversation.model_validate(given), tokenizer)
 
-    def _settings(self, tokenizer: PreTrainedTokenizerBase, examples: list[Example]) -> TrainSettings:
-        """The recipe's; with LoRA, rows of tokens that the base model never saw are trained too."""
-        settings = self.recipe.tune.model_copy(update={"seed": self.recipe.seed})
-        if not settings.lora_rank or settings.lora_tokens:
-            return settings
+    def _new_tokens(self, examples: list[Example]) -> tuple[int, ...]:
+        """Tokens among these that the base model never saw: with LoRA, their rows have to be trained too."""
         used = {token for example in examples for token in example.token_ids}
-        new = sorted(new_rows(Path(resolve(self.recipe.model.name))) & used)
-        return settings.model_copy(update={"lora_tokens": tuple(new)})
+        return tuple(sorted(new_rows(Path(resolve(self.recipe.model.name))) & used))
 
     def evaluate(self) -> None:
         """Ask before and after: what held-out conversations cost, what is replied, what is remembered."""
