@@ -359,9 +359,9 @@ def test_too_few_conversations_are_told_with_their_cause(
     checkpoint: Path, tmp_path: Path, count: int, changes: dict[str, Any], told: tuple[str, ...]
 ) -> None:
     write_jsonl(tmp_path / "talks.jsonl", talks(count))
-    with running(tmp_path / "run", recipe(checkpoint, tmp_path / "talks.jsonl", **changes)) as run:
-        with pytest.raises(CandorError) as error:
-            run.up_to("data")
+    settings = recipe(checkpoint, tmp_path / "talks.jsonl", **changes)
+    with running(tmp_path / "run", settings) as run, pytest.raises(CandorError) as error:
+        run.up_to("data")
     for part in told:
         assert part in str(error.value)
 
@@ -377,9 +377,9 @@ def test_replies_are_scored_behind_what_the_template_leaves_to_them() -> None:
 
 def test_a_base_model_is_tuned_with_the_plain_template(tmp_path: Path, file: Path) -> None:
     base, _ = base_and_chat(tmp_path, "llama")
-    with running(tmp_path / "none", recipe(base, file)) as run:
-        with pytest.raises(CandorError, match="candor chat add-tokens"):
-            run.up_to("data")
+    asked = pytest.raises(CandorError, match="candor chat add-tokens")
+    with running(tmp_path / "none", recipe(base, file)) as run, asked:
+        run.up_to("data")
     settings = recipe(base, file, model__template="plain")
     with running(tmp_path / "run", settings) as run:
         run.up_to("evaluate")
