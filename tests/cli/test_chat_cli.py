@@ -6,7 +6,7 @@ import gc
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +16,11 @@ import torch
 from byte_models import TEMPLATE, byte_model, byte_tokenizer
 from candor.chat import threads
 from candor.chat.add_tokens import add_chat_tokens
+from candor.chat.talk import Talk
 from candor.cli import app as app_module
 from candor.cli.chat_talk import harmless
 from candor.core.files import read_json, read_json_lines, write_jsonl
+from candor.engine.protocol import Message
 from candor.model.load import save_checkpoint
 
 FAST = (
@@ -291,6 +293,21 @@ def test_a_conversation_too_long_for_the_model_is_told_and_goes_on(
     assert "the model can read no more" in done.out or "(no reply" in done.out
     assert "and the model reads 48" in done.out
     assert "/undo a turn" in done.out
+
+
+def test_an_interrupt_ends_the_reply_and_not_the_conversation(
+    candor: Callable[..., Result], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(self: Talk, text: str) -> Generator[str, None, None]:
+        self.turns += [Message(role="user", content=text), Message(role="assistant", content="wel")]
+        yield "wel"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Talk, "say", say)
+    done = candor("chat", "talk", "--model", models / "chat", typed="hello\n/text\n/quit\n")
+    assert done.code == 0
+    assert "model: wel\n" in done.out
+    assert "<|im_start|>assistant\nwel<|im_end|>" in done.out
 
 
 def test_what_a_model_writes_can_not_command_the_terminal() -> None:
