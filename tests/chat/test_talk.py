@@ -66,3 +66,13 @@ def test_a_conversation_too_long_for_the_model_says_so_and_loses_nothing() -> No
     with pytest.raises(CandorError, match="reads 64"):
         list(talk.say("x" * 60))
     assert talk.turns == turns
+
+
+def test_a_reply_that_fills_the_context_is_told_from_one_of_the_longest_length() -> None:
+    endless = Sampling(max_tokens=12, temperature=1.0, ignore_end=True)
+    short = Talk(byte_engine(context=512), endless)
+    list(short.say("hello"))
+    assert (short.cut, short.full) == (True, False)
+    small = Talk(byte_engine(context=36), Sampling(max_tokens=64, temperature=1.0, ignore_end=True))
+    list(small.say("hello"))
+    assert (small.cut, small.full) == (True, True)

@@ -9,7 +9,7 @@ from typing import Any
 from candor.chat.template import chat_format
 from candor.core.errors import CandorError
 from candor.core.files import read_json, write_json
-from candor.model.load import load_model, load_tokenizer, save_checkpoint
+from candor.model.load import load_model, load_tokenizer, resolve, save_checkpoint
 from candor.model.tokens import AddedTokens, Init, add_tokens, end_with
 from candor.model.untrained import untrained_rows
 
@@ -22,7 +22,7 @@ class Chatting:
 
     added: AddedTokens
     end: str
-    replaced: bool  # whether the model had a template of its own before
+    replaced: bool  # whether the model had another template before
     untrained: tuple[str, ...]  # tokens that were there, but whose rows look as if nothing had trained them
 
 
@@ -55,13 +55,15 @@ def add_chat_tokens(
     tokenizer = load_tokenizer(spec)
     form = chat_format(template, tokenizer, extra)
     model = load_model(spec, dtype="auto", device="cpu")
-    replaced = tokenizer.chat_template is not None
+    replaced = tokenizer.chat_template not in (None, form.template)
     rows = untrained_rows(model, tokenizer)
     added = add_tokens(model, tokenizer, form.tokens, init=init, reserved=reserved, seed=seed)
     tokenizer.chat_template = form.template
     end_with(model, tokenizer, form.end)
     save_checkpoint(model, tokenizer, out)
-    idle = {text: number for text, number in added.present.items() if number in {*rows.known, *rows.found}}
+    # Tokens that were only just added are still untrained if more are added now.
+    never = {*rows.known, *rows.found, *new_rows(Path(resolve(spec)))}
+    idle = {text: number for text, number in added.present.items() if number in never}
     notes: dict[str, Any] = {"model": spec, "init": init, "end": form.end, "untrained": idle, **asdict(added)}
     write_json(out / NOTES, notes)
     return Chatting(added, form.end, replaced, tuple(idle))

@@ -25,7 +25,7 @@ from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.data.chat_files import Tally, hub_conversations, read_conversations
-from candor.data.conversations import Conversation, Example, encode_turns
+from candor.data.conversations import Conversation, Example, encode_turns, lead_of
 from candor.data.embedded_chats import embedded_chats
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import set_template, template_text
@@ -90,6 +90,8 @@ class ChatRun:
         with self.reporter.bar("reading conversations", None) as bar:
             for source in settings.sources:
                 mix.source(source.name, source.weight)
+                if not source.weight:
+                    continue
                 if source.path is not None:
                     self.run.record_input(source.name, source.path)
                 for document, conversation in self._conversations(source, tally):
@@ -100,12 +102,9 @@ class ChatRun:
                     row = conversation.model_dump(mode="json")
                     row |= {"source": source.name, "weight": conversation.weight * source.weight}
                     rows[self._side(document)].append(row)
+        too_long = mix.mix().total.too_long
         if not rows["train"] or not rows["validation"]:
-            empty = "train on" if not rows["train"] else "hold out"
-            raise CandorError(
-                f"there are no conversations to {empty}",
-                fix="give more conversations, raise data.max_tokens, or change data.validation",
-            )
+            raise self._too_few(len(rows["train"]), len(rows["validation"]), too_long)
         for side, found in rows.items():
             write_jsonl(self.run.path("data", f"{side}.jsonl"), found)
         counts = {side: len(found) for side, found in rows.items()}
@@ -117,6 +116,25 @@ class ChatRun:
         )
         for reason, problem in tally.problems.items():
             self.reporter.say(f"  left out, {reason}: {problem.count:,}")
+        if too_long:
+            self.reporter.say(f"  left out, more than {settings.max_tokens:,} tokens: {too_long:,}")
+
+    def _too_few(self, train: int, held_out: int, too_long: int) -> CandorError:
+        """What to tell when a side of the split has nothing."""
+        settings = self.recipe.data
+        longer = f"; {too_long:,} have more than {settings.max_tokens:,} tokens" if too_long else ""
+        if train:
+            share = f"data.validation is {settings.validation:g}"
+            wrong = f"none of {train:,} conversations was held out ({share}{longer})"
+            fix = "give more conversations, or hold out more of them: --set data.validation=0.2"
+        elif held_out:
+            wrong = f"all {held_out:,} conversations were held out, so there is nothing to learn from{longer}"
+            fix = "give more conversations, or hold out fewer of them: lower data.validation"
+        else:
+            wrong, fix = f"there are no conversations to learn from{longer}", "give others, or more"
+        if too_long:
+            fix += "; or raise data.max_tokens"
+        return CandorError(wrong, fix=fix)
 
     def _conversations(self, source: ChatSource, tally: Tally) -> Iterator[tuple[str, Conversation]]:
         """Yield (what it is about, conversation): what is about the same is held out together."""
@@ -224,6 +242,7 @@ class ChatRun:
         said: dict[str, list[dict[str, Any]]] = {}
         answered: dict[str, threads.ThreadResults] = {}
         cases = threads.cases() if settings.threads else []
+        lead = lead_of(tokenizer)
         for moment in ("before", "after"):
             model = self._load_model() if moment == "before" else load_model(str(self.run.path("checkpoint")))
             engine = LocalEngine(model, tokenizer, name=moment)
@@ -232,7 +251,7 @@ class ChatRun:
             said[moment] = replies(engine, settings.prompts, settings.reply_tokens, self.recipe.seed)
             if cases:
                 with self.reporter.bar(f"what depends on earlier turns, {moment}", 2 * len(cases)) as bar:
-                    answered[moment] = threads.evaluate(engine, cases, on_progress=bar.advance)
+                    answered[moment] = threads.evaluate(engine, cases, lead=lead, on_progress=bar.advance)
                 write_jsonl(self.run.path("evaluation", f"threads-{moment}.jsonl"), answered[moment].rows)
             del model, engine
             return_freed_memory()

@@ -28,6 +28,7 @@ class Talk:
     Attributes:
         turns: what was said, the system message aside.
         cut: whether the last reply was ended by its length.
+        full: whether that was because the model can't read more, not by the sampling's longest reply.
     """
 
     engine: LocalEngine
@@ -35,6 +36,7 @@ class Talk:
     system: str = ""
     turns: list[Message] = field(default_factory=list)
     cut: bool = False
+    full: bool = False
 
     @property
     def messages(self) -> list[Message]:
@@ -77,6 +79,7 @@ class Talk:
             (row,) = request.rows or [None]
             reply = "" if row is None or row.growing is None else row.growing.text
             self.cut = row is not None and row.finish == "length"
+            self.full = self.cut and sampling.max_tokens == room
             if reply.strip():
                 self.turns += [said, Message(role="assistant", content=reply.strip())]
 

@@ -16,7 +16,6 @@ from candor.core.errors import CandorError, InputError
 
 if TYPE_CHECKING:
     from candor.chat.pipeline import ChatRun
-    from candor.chat.talk import Talk
 
 Model = Annotated[
     str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
@@ -73,7 +72,9 @@ def add_tokens(
     from candor.model.tokens import INITS  # noqa: PLC0415
 
     if init not in INITS:
-        raise InputError(f"'{init}' is none", field="--init", fix=f"choose one of {', '.join(INITS)}")
+        raise InputError(
+            f"there is no initialisation '{init}'", field="--init", fix=f"choose one of {', '.join(INITS)}"
+        )
     from candor.chat.add_tokens import add_chat_tokens  # noqa: PLC0415
 
     done = add_chat_tokens(
@@ -133,8 +134,12 @@ def tune(
     }
     settings = read_recipe(ChatRecipe, recipe, overrides or (), options)
     for source in settings.data.sources:
+        if source.path is not None and source.path.is_dir():
+            raise InputError("is a folder", path=source.path, fix="name the files in it, each with --data")
         if source.path is not None and not source.path.is_file():
-            raise InputError("no such file", path=source.path, fix="check the path given as --data")
+            raise InputError(
+                "no such file", path=source.path, fix="check the path given as --data, or in data.sources"
+            )
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
 
@@ -169,6 +174,7 @@ def evaluate(
     from candor.chat import threads  # noqa: PLC0415
     from candor.core.files import write_jsonl  # noqa: PLC0415
     from candor.core.progress import Reporter  # noqa: PLC0415
+    from candor.data.conversations import lead_of  # noqa: PLC0415
     from candor.engine.choose import chat_engine  # noqa: PLC0415
     from candor.engine.prompts import template_text  # noqa: PLC0415
 
@@ -176,7 +182,8 @@ def evaluate(
     reporter.say(f"loading {model}")
     asked = chat_engine(engine, model, template=template_text(template))
     cases = threads.cases(seed)
-    lead = " " if template == "plain" else ""
+    tokenizer = getattr(asked, "tokenizer", None)  # a server keeps its own to itself
+    lead = lead_of(tokenizer) if tokenizer else " " if template == "plain" else ""
     with reporter.bar("what depends on earlier turns", 2 * len(cases)) as bar:
         found = threads.evaluate(asked, cases, lead=lead, on_progress=bar.advance)
     if out is not None:
@@ -210,6 +217,7 @@ def talk(
     Example: candor chat talk --model runs/chat
     """
     from candor.chat.talk import Talk  # noqa: PLC0415
+    from candor.cli.chat_talk import converse  # noqa: PLC0415
     from candor.engine.local import LocalEngine  # noqa: PLC0415
     from candor.engine.prompts import no_template, template_text  # noqa: PLC0415
     from candor.engine.protocol import Sampling  # noqa: PLC0415
@@ -218,83 +226,11 @@ def talk(
     engine = LocalEngine.load(model, dtype=dtype, template=template_text(template))
     if not engine.chat:
         raise no_template(model)
-    _converse(Talk(engine, sampling, system))
-
-
-_HELP = """  /tokens   what the model reads, token by token      /undo    take the last turn back
-  /text     the same as one text                      /new     begin again
-  /system   WORDS: set the first message              /quit    leave (also Ctrl-D)"""
-
-
-def _converse(talk: Talk) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print("[dim]/help lists commands; Ctrl-C stops a reply; Ctrl-D leaves[/]")
-    while True:
-        try:
-            said = console.input("[bold]you:[/] ").strip()
-        except (EOFError, KeyboardInterrupt):
-            console.print()
-            return
-        if not said:
-            continue
-        if said.startswith("/"):
-            if not _command(talk, said, console):
-                return
-            continue
-        console.print("[bold]model:[/] ", end="")
-        reply = talk.say(said)
-        try:
-            for piece in reply:
-                console.print(piece, end="", markup=False)
-        except KeyboardInterrupt:
-            reply.close()
-        except CandorError as error:
-            console.print(str(error), style="red", markup=False)
-            continue
-        console.print(" [dim](cut: --max-tokens)[/]" if talk.cut else "")
-
-
-def _command(talk: Talk, said: str, console: Console) -> bool:
-    """Do what a line with a slash asks for; False to leave."""
-    name, _, rest = said.partition(" ")
-    if name in ("/quit", "/exit", "/q"):
-        return False
-    if name == "/help":
-        console.print(_HELP, markup=False)
-    elif name == "/new":
-        talk.turns.clear()
-        console.print("[dim]begun again[/]")
-    elif name == "/undo":
-        console.print("[dim]taken back[/]" if talk.undo() else "[dim]nothing was said yet[/]")
-    elif name == "/system":
-        talk.system = rest.strip()
-        console.print("[dim]set; /new begins a conversation with it[/]" if talk.turns else "[dim]set[/]")
-    elif name in ("/tokens", "/text"):
-        _show_read(talk, name == "/tokens", console)
-    else:
-        console.print(f"no command {name}; /help lists them", markup=False)
-    return True
-
-
-def _show_read(talk: Talk, by_token: bool, console: Console) -> None:
-    try:
-        text, tokens = talk.read()
-    except CandorError as error:
-        console.print(str(error), style="red", markup=False)
-        return
-    if not by_token:
-        console.print(text, markup=False)
-        return
-    for place, (number, shown, special) in enumerate(tokens):
-        written = shown.replace("\n", "⏎")
-        console.print(f"{place:5} {number:7} ", end="", style="dim")
-        console.print(
-            written if special else repr(written)[1:-1], style="bold magenta" if special else "", markup=False
-        )
-    console.print(f"[dim]{len(tokens)} tokens; special ones are marked in colour[/]")
+    converse(Talk(engine, sampling, system))
 
 
 def _finish(job: ChatRun, as_json: bool) -> None:
+    from candor.cli.chat_talk import harmless  # noqa: PLC0415
     from candor.core.files import read_json  # noqa: PLC0415
     from candor.report import render_report  # noqa: PLC0415
 
@@ -305,22 +241,28 @@ def _finish(job: ChatRun, as_json: bool) -> None:
         return
     found = read_json(metrics)
     loss = found["loss"]
-    change = loss["change"]
     print(
         f"a held-out reply's token costs {loss['after']['value']:.3f} nats, {loss['before']['value']:.3f} "
-        f"before (changed by {change['value']:+.3f}, {change['low']:+.3f} to {change['high']:+.3f}; "
-        f"{change['n']} conversations)"
+        f"before ({_changed(loss['change'])})"
     )
     if "threads" in found:
         _show_threads(found["threads"]["after"], found["threads"]["before"])
     console = Console(highlight=False, soft_wrap=True)
     for sample in found["replies"]["after"]:
-        console.print(f"[bold]you:[/]   {sample['prompt']}")
-        console.print("[bold]model:[/] ", end="")
-        console.print(" ".join(sample["greedy"].split()), markup=False)
+        for who, words in (("you:  ", sample["prompt"]), ("model:", sample["greedy"])):
+            console.print(f"[bold]{who}[/] ", end="")
+            console.print(harmless(" ".join(words.split())), markup=False)
     console.print(f"checkpoint: {checkpoint}", markup=False)
     console.print(f"report:     {page}", markup=False)
     console.print(f"try:        candor chat talk --model {checkpoint}", markup=False)
+
+
+def _changed(change: dict[str, Any]) -> str:
+    """A change with its interval, which a single conversation does not have."""
+    count = "1 conversation" if change["n"] == 1 else f"{change['n']:,} conversations"
+    if change["low"] is None:
+        return f"changed by {change['value']:+.3f}; {count}, too few for an interval"
+    return f"changed by {change['value']:+.3f}, {change['low']:+.3f} to {change['high']:+.3f}; {count}"
 
 
 def _show_threads(after: dict[str, Any], before: dict[str, Any] | None = None) -> None:

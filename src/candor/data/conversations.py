@@ -224,6 +224,25 @@ def render(
     return str(text)
 
 
+def lead_of(tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> str:
+    """The blanks that a template writes between the generation prompt and an assistant's words.
+
+    Candor's plain template leaves the space behind "Answer:" to the reply, as base models expect it. Replies
+    that are scored, not sampled, have to begin with it.
+
+    Raises:
+        CandorError: there is no template, or it fails.
+    """
+    asked = [{"role": "user", "content": "a"}]
+    answered = [*asked, {"role": "assistant", "content": PLACEHOLDER}]
+    prompt, whole = (
+        render(asked, tokenizer, template, open_turn=True),
+        render(answered, tokenizer, template),
+    )
+    between = whole.removeprefix(prompt).partition(PLACEHOLDER)[0]
+    return between if whole.startswith(prompt) and between.isspace() else ""
+
+
 def _after_end_token(
     turns: list[dict[str, str]], whole: str, tokenizer: PreTrainedTokenizerBase, template: str | None
 ) -> str:

@@ -105,7 +105,7 @@ def encode_chat(
             f"the chat template refused these messages ({type(error).__name__}: {error})",
             fix="give them in the order of roles and in the shape that this model was tuned on",
         ) from error
-    ids = cast("list[int]", tokenizer(str(text), add_special_tokens=False)["input_ids"])
+    ids = cast("list[int]", tokenizer(str(text), add_special_tokens=False, verbose=False)["input_ids"])
     return str(text), ids
 
 

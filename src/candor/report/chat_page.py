@@ -102,8 +102,8 @@ def tiles(evidence: Evidence) -> list[Tile]:
             Tile(
                 "Nats a token",
                 wording.shown(after, "score"),
-                f"of held-out replies; changed by {wording.shown(change, 'score')}",
-                wording.interval(change, "score"),
+                f"of held-out replies; changed by {wording.shown(change, 'change')}",
+                wording.interval(change, "change"),
                 wording.sized(change),
                 before=wording.shown(before, "score"),
             )
@@ -118,8 +118,8 @@ def tiles(evidence: Evidence) -> list[Tile]:
                 Tile(
                     label,
                     wording.shown(now),
-                    f"where earlier turns are needed; changed by {wording.shown(moved)}",
-                    wording.interval(moved),
+                    f"where earlier turns are needed; changed by {wording.shown(moved, 'points')} points",
+                    wording.interval(moved, "points"),
                     wording.sized(now),
                     before=wording.shown(was),
                 )
@@ -176,7 +176,8 @@ def thread_figure(evidence: Evidence, measure: str) -> Figure | None:
 def _loss_table(evidence: Evidence) -> Table | None:
     rows = []
     for row in [{"source": "all", **evidence.table("loss")}, *evidence.rows("loss_by_source")]:
-        cells = [_cell(row.get(key), "score") for key in ("before", "after", "change")]
+        kinds = {"before": "score", "after": "score", "change": "change"}
+        cells = [_cell(row.get(key), kind) for key, kind in kinds.items()]
         if any(cell.text != wording.DASH for cell in cells):
             rows.append([Cell(str(row.get("source"))), *cells])
     caption = "Nats that a token of a held-out reply costs; the change is paired by conversation"
@@ -187,11 +188,13 @@ def _threads_table(evidence: Evidence) -> Table | None:
     rows = []
     for category, label in _CATEGORIES.items():
         for measure, words in _MEASURES.items():
-            found = [evidence.at("threads", m, category, measure) for m in ("before", "after", "change")]
-            if any(found):
-                rows.append([Cell(f"{label}: {words.lower()}"), *(_cell(value) for value in found)])
+            kinds = {"before": "percent", "after": "percent", "change": "points"}
+            found = {moment: evidence.at("threads", moment, category, measure) for moment in kinds}
+            if any(found.values()):
+                cells = (_cell(value, kinds[moment]) for moment, value in found.items())
+                rows.append([Cell(f"{label}: {words.lower()}"), *cells])
     caption = "What depends on earlier turns; intervals go by template"
-    return Table(caption, ["Cases", "Before", "After", "Change"], rows) if rows else None
+    return Table(caption, ["Cases", "Before", "After", "Change, points"], rows) if rows else None
 
 
 def _mix_table(evidence: Evidence) -> Table | None:

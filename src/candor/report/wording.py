@@ -25,6 +25,16 @@ def score(value: float | None) -> str:
     return DASH if value is None else _signed(value, f"{abs(value):.3f}")
 
 
+def points(share: float | None) -> str:
+    """A difference of shares in percentage points, with its sign: 0.123 -> "+12.3"."""
+    return DASH if share is None else _with_sign(share, f"{abs(share) * 100:.1f}")
+
+
+def change(value: float | None) -> str:
+    """A difference of scores, with its sign: 0.8553 -> "+0.855"."""
+    return DASH if value is None else _with_sign(value, f"{abs(value):.3f}")
+
+
 def plain(value: float | None) -> str:
     """A number at three or four significant figures: 21.37 -> "21.4", 1234.0 -> "1,234"."""
     if value is None:
@@ -62,7 +72,15 @@ def count(value: float | None) -> str:
     return DASH if value is None else f"{value:,.0f}"
 
 
-FORMATS = {"percent": percent, "score": score, "plain": plain, "duration": duration, "count": count}
+FORMATS = {
+    "percent": percent,
+    "points": points,
+    "score": score,
+    "change": change,
+    "plain": plain,
+    "duration": duration,
+    "count": count,
+}
 
 
 def shown(estimate: Estimate | None, kind: str = "percent") -> str:
@@ -97,3 +115,8 @@ def humanised(name: str) -> str:
 def _signed(value: float, text: str) -> str:
     # "-0.0%" is a plain zero.
     return f"{MINUS}{text}" if value < 0 and text.strip("0.%") else text
+
+
+def _with_sign(value: float, digits: str) -> str:
+    nothing = not digits.strip("0.")
+    return digits if nothing else f"{MINUS if value < 0 else '+'}{digits}"
