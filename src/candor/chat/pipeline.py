@@ -170,7 +170,13 @@ class ChatRun:
     def tune(self) -> None:
         """Train on every assistant turn."""
         tokenizer = self.load_tokenizer()
-        examples = [example for found in self._examples("train", tokenizer) for example in found]
+        examples = []
+        with self.reporter.bar(
+            "encoding", read_json(self.run.path("data", "mix.json"))["split"]["train"]
+        ) as bar:
+            for found in self._examples("train", tokenizer):
+                examples += found
+                bar.advance()
         held_out = [found[-1] for found in self._examples("validation", tokenizer)][:_WATCHED]
         model = self._load_model()
         weights = sum(parameter.numel() for parameter in model.parameters())
