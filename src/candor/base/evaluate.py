@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -77,28 +77,27 @@ def programs(texts: Sequence[str], read_first: Iterable[str] | None, read_bytes:
         A row each: name, bytes after, bits per byte; `note` instead where a package is missing.
     """
     data = "\n\n".join(texts).encode()
-    jobs: dict[str, Callable[[], int]] = {
-        name: partial(_length, compress, data) for name, compress in COMPRESSORS.items()
-    }
-    if read_first is not None and read_bytes <= _MOST_READ_FIRST:
-        before = "\n\n".join(read_first).encode() + b"\n\n"
-        jobs["xz having read the training text"] = lambda: _length(xz, before + data) - _length(xz, before)
     with ThreadPoolExecutor(2) as pool:
-        sizes = list(pool.map(_size, jobs.values()))
+        added: list[Future[int | str]] = []
+        if read_first is not None and read_bytes <= _MOST_READ_FIRST:
+            before = "\n\n".join(read_first).encode() + b"\n\n"
+            # First, because these two take longest.
+            added = [pool.submit(_size, xz, text) for text in (before + data, before)]
+        found = pool.map(partial(_size, data=data), COMPRESSORS.values())
+        sizes = dict(zip(COMPRESSORS, found, strict=True))
+        if added:
+            whole, first = (int(size.result()) for size in added)
+            sizes["xz having read the training text"] = whole - first
     return [
         {"name": name, "note": size}
         if isinstance(size, str)
         else {"name": name, "bytes": size, "bits_per_byte": 8 * size / max(1, len(data))}
-        for name, size in zip(jobs, sizes, strict=True)
+        for name, size in sizes.items()
     ]
 
 
-def _length(compress: Callable[[bytes], bytes], data: bytes) -> int:
-    return len(compress(data))
-
-
-def _size(job: Callable[[], int]) -> int | str:
+def _size(compress: Callable[[bytes], bytes], data: bytes) -> int | str:
     try:
-        return job()
+        return len(compress(data))
     except ImportError as error:
         return f"needs the package '{error.name}'"
