@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from candor.chat import threads
 from candor.chat.add_tokens import new_rows
 from candor.chat.check import refused
-from candor.chat.measure import loss_a_token, loss_change, losses, replies
+from candor.chat.measure import loss_a_token, loss_change, losses, replies, threads_metrics
 from candor.chat.mix import MixCounter
 from candor.chat.recipe import ChatRecipe, ChatSource
 from candor.core.errors import CandorError
@@ -296,22 +296,6 @@ class ChatRun:
                 }
             )
         return found
-
-
-def threads_metrics(before: threads.ThreadResults, after: threads.ThreadResults) -> dict[str, Any]:
-    """Rates before and after and their paired differences, by category and measure."""
-    tables = {
-        "before": before.rates(),
-        "after": after.rates(),
-        "change": threads.compare(before.rows, after.rows),
-    }
-    return {
-        moment: {
-            group: {measure: estimate.as_dict() for measure, estimate in row.items()}
-            for group, row in table.items()
-        }
-        for moment, table in tables.items()
-    }
 
 
 def _left_out(tally: Tally) -> dict[str, Any]:
