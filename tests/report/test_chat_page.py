@@ -104,7 +104,7 @@ def test_every_section_of_the_menu_has_its_heading(page: str) -> None:
 
 def test_no_label_of_a_plot_is_cut_short(page: str) -> None:
     labels = re.findall(r"<text[^>]*>([^<]*)</text>", page)
-    assert "The first turn’s instruction, before" in labels
+    assert "An opening instruction, before" in labels
     assert not [label for label in labels if label.endswith("…")]
 
 

@@ -28,7 +28,7 @@ _CATEGORIES = {
     "reference": "“And the other one?”",
     "correction": "“No, I meant …”",
     "consistency": "What it said itself",
-    "constraint": "The first turn’s instruction",
+    "constraint": "An opening instruction",
     "single": "Control: all in one turn",
 }
 _MEASURES = {"preferred": "Right reply likelier", "written": "Right reply written"}
