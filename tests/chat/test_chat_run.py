@@ -334,6 +334,27 @@ def test_rows_that_are_none_stop_the_run_or_are_counted(checkpoint: Path, tmp_pa
     assert sum(mix["split"].values()) == 20
 
 
+def test_a_row_that_the_template_refuses_is_named_or_counted(checkpoint: Path, tmp_path: Path) -> None:
+    picky = tmp_path / "picky.jinja"
+    no_system = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    picky.write_text(no_system + CHATML_TEMPLATE)
+    rows = talks(20)
+    rows[4]["messages"] = [{"role": "system", "content": "be brief"}, *rows[4]["messages"]]
+    write_jsonl(tmp_path / "talks.jsonl", rows)
+    settings = recipe(checkpoint, tmp_path / "talks.jsonl", model__template=str(picky))
+    told = pytest.raises(CandorError, match=r"talks\.jsonl:5: .*no system")
+    with running(tmp_path / "strict", settings) as run, told:
+        run.up_to("data")
+    skipping = recipe(
+        checkpoint, tmp_path / "talks.jsonl", model__template=str(picky), data__skip_invalid=True
+    )
+    with running(tmp_path / "run", skipping) as run:
+        run.up_to("data")
+    mix = read_json(run.run.path("data", "mix.json"))
+    assert mix["problems"]["refused by the chat template"]["count"] == 1
+    assert sum(mix["split"].values()) == 19
+
+
 def test_a_source_of_no_weight_is_left_out_of_both_sides(
     checkpoint: Path, file: Path, tmp_path: Path
 ) -> None:

@@ -102,6 +102,12 @@ def test_every_section_of_the_menu_has_its_heading(page: str) -> None:
     assert len(headings) == 5
 
 
+def test_no_label_of_a_plot_is_cut_short(page: str) -> None:
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", page)
+    assert "An opening instruction, before" in labels
+    assert not [label for label in labels if label.endswith("…")]
+
+
 def test_what_was_left_out_is_shown(page: str) -> None:
     assert "empty turn" in page
     for text in ("11", "1,234"):

@@ -56,7 +56,7 @@ def check_files(
                     try:
                         example = encode_turns(conversation, tokenizer)[-1]
                     except CandorError as error:
-                        problem = _refused(error, where)
+                        problem = refused(error, where)
                         tally.leave_out(problem.reason, problem)
                         continue
                     if not counter.add(name, conversation, example):
@@ -70,7 +70,8 @@ def check_files(
     return counter.mix(), tally
 
 
-def _refused(error: CandorError, where: Where) -> RowError:
+def refused(error: CandorError, where: Where) -> RowError:
+    """The error of a row that a chat template can't write or learn from."""
     fix = error.fix or "leave the row out, or give a template that takes it"
     return RowError("refused by the chat template", error.message, where, None, fix)
 

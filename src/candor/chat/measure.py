@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from candor.chat import threads
 from candor.core.statistics import bootstrap
 from candor.data.conversations import Example
 from candor.engine.local import LocalEngine
@@ -67,3 +68,19 @@ def replies(engine: LocalEngine, prompts: Sequence[str], tokens: int, seed: int)
             }
         )
     return rows
+
+
+def threads_metrics(before: threads.ThreadResults, after: threads.ThreadResults) -> dict[str, Any]:
+    """Rates before and after and their paired differences, by category and measure."""
+    tables = {
+        "before": before.rates(),
+        "after": after.rates(),
+        "change": threads.compare(before.rows, after.rows),
+    }
+    return {
+        moment: {
+            group: {measure: estimate.as_dict() for measure, estimate in row.items()}
+            for group, row in table.items()
+        }
+        for moment, table in tables.items()
+    }

@@ -16,7 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from candor.chat import threads
 from candor.chat.add_tokens import new_rows
-from candor.chat.measure import loss_a_token, loss_change, losses, replies
+from candor.chat.check import refused
+from candor.chat.measure import loss_a_token, loss_change, losses, replies, threads_metrics
 from candor.chat.mix import MixCounter
 from candor.chat.recipe import ChatRecipe, ChatSource
 from candor.core.errors import CandorError
@@ -25,6 +26,7 @@ from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.data.chat_files import Tally, hub_conversations, read_conversations
+from candor.data.chat_rows import Where
 from candor.data.conversations import Conversation, Example, encode_turns, lead_of
 from candor.data.embedded_chats import embedded_chats
 from candor.engine.local import LocalEngine
@@ -94,9 +96,16 @@ class ChatRun:
                     continue
                 if source.path is not None:
                     self.run.record_input(source.name, source.path)
-                for document, conversation in self._conversations(source, tally):
+                for document, where, conversation in self._conversations(source, tally):
                     bar.advance()
-                    whole = encode_turns(conversation, tokenizer)[-1]
+                    try:
+                        whole = encode_turns(conversation, tokenizer)[-1]
+                    except CandorError as error:
+                        problem = refused(error, where)
+                        if not settings.skip_invalid:
+                            raise problem from error
+                        tally.leave_out(problem.reason, problem)
+                        continue
                     if not mix.add(source.name, conversation, whole):
                         continue
                     row = conversation.model_dump(mode="json")
@@ -136,12 +145,14 @@ class ChatRun:
             fix += "; or raise data.max_tokens"
         return CandorError(wrong, fix=fix)
 
-    def _conversations(self, source: ChatSource, tally: Tally) -> Iterator[tuple[str, Conversation]]:
-        """Yield (what it is about, conversation): what is about the same is held out together."""
+    def _conversations(self, source: ChatSource, tally: Tally) -> Iterator[tuple[str, Where, Conversation]]:
+        """Yield (what it is about, where, conversation): what is about the same is held out together."""
         skip, layout = self.recipe.data.skip_invalid, source.layout or "auto"
         if source.embedded is not None:
-            for name, conversation in embedded_chats(source.embedded, source.conversations, self.recipe.seed):
-                yield "/".join(name.split("/")[:2]), conversation  # of facts: the entity
+            chats = embedded_chats(source.embedded, source.conversations, self.recipe.seed)
+            for number, (name, conversation) in enumerate(chats, start=1):
+                about = "/".join(name.split("/")[:2])  # of facts: the entity
+                yield about, Where(source.name, number), conversation
             return
         if source.path is not None:
             found = read_conversations(source.path, layout=layout, tally=tally, skip_invalid=skip)
@@ -156,11 +167,11 @@ class ChatRun:
                 tally=tally,
                 skip_invalid=skip,
             )
-        for number, (_, conversation) in enumerate(found):
+        for number, (where, conversation) in enumerate(found):
             if source.conversations is not None and number >= source.conversations:
                 return
             # By what is said: the same conversation is never on both sides.
-            yield repr([(turn.role, turn.content) for turn in conversation.messages]), conversation
+            yield repr([(turn.role, turn.content) for turn in conversation.messages]), where, conversation
 
     def _side(self, document: str) -> str:
         key = f"chat split:{self.recipe.seed}:{document}".encode()
@@ -293,22 +304,6 @@ class ChatRun:
                 }
             )
         return found
-
-
-def threads_metrics(before: threads.ThreadResults, after: threads.ThreadResults) -> dict[str, Any]:
-    """Rates before and after and their paired differences, by category and measure."""
-    tables = {
-        "before": before.rates(),
-        "after": after.rates(),
-        "change": threads.compare(before.rows, after.rows),
-    }
-    return {
-        moment: {
-            group: {measure: estimate.as_dict() for measure, estimate in row.items()}
-            for group, row in table.items()
-        }
-        for moment, table in tables.items()
-    }
 
 
 def _left_out(tally: Tally) -> dict[str, Any]:

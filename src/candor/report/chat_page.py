@@ -21,13 +21,14 @@ SECTIONS = (
     ("data", "The conversations"),
     ("reproduce", "Reproduce"),
 )
+# Short: in a wide plot a label has room for about 35 letters, ", before" included.
 _CATEGORIES = {
     "threads": "All that need earlier turns",
-    "recall": "What the user said of themselves",
+    "recall": "Facts about the user",
     "reference": "“And the other one?”",
     "correction": "“No, I meant …”",
     "consistency": "What it said itself",
-    "constraint": "An instruction from the first turn",
+    "constraint": "An opening instruction",
     "single": "Control: all in one turn",
 }
 _MEASURES = {"preferred": "Right reply likelier", "written": "Right reply written"}
@@ -204,7 +205,7 @@ def _mix_table(evidence: Evidence) -> Table | None:
         "tokens": "Tokens",
         "supervised": "Learned tokens",
         "too_long": "Left out as too long",
-        "duplicates": "There before",
+        "duplicates": "Repeats of another",
     }
     rows = [
         [Cell(str(row.get("name"))), *(Cell(wording.plain(number_of(row.get(key)))) for key in columns)]
@@ -228,9 +229,9 @@ def _replies(evidence: Evidence) -> list[dict[str, str]]:
     return [
         {
             "prompt": str(after.get("prompt", "")),
-            "before": str(before.get("greedy", "")),
-            "after": str(after.get("greedy", "")),
-            "drawn": str(after.get("drawn", "")),
+            "before": str(before.get("greedy", "")).strip(),
+            "after": str(after.get("greedy", "")).strip(),
+            "drawn": str(after.get("drawn", "")).strip(),
         }
         for before, after in zip(*both, strict=False)
     ]
