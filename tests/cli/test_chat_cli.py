@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import io
 import json
-import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -17,44 +13,16 @@ from byte_models import TEMPLATE, byte_model, byte_tokenizer
 from candor.chat import threads
 from candor.chat.add_tokens import add_chat_tokens
 from candor.chat.talk import Talk
-from candor.cli import app as app_module
 from candor.cli.chat_talk import harmless
 from candor.core.files import read_json, read_json_lines, write_jsonl
 from candor.engine.protocol import Message
 from candor.model.load import save_checkpoint
+from command_result import Result
 
 FAST = (
     *("--set", "evaluate.threads=false", "--set", "evaluate.reply_tokens=4"),
     *("--set", "evaluate.prompts=['hello']", "--set", "data.validation=0.3", "--set", "tune.dtype=float32"),
 )
-
-
-class Result(NamedTuple):
-    code: int | str | None
-    out: str
-    err: str
-
-
-@pytest.fixture
-def candor(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., Result]:
-    """Run the command in this process, as its entry point does, in an empty folder; `typed` is its input."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*words: object, typed: str = "") -> Result:
-        monkeypatch.setattr(sys, "argv", ["candor", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            app_module.main()
-        code = stop.value.code
-        del stop
-        gc.collect(1)  # a process would end here and free the run's lock with it
-        return Result(code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")

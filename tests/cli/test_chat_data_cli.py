@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from byte_models import byte_tokenizer
-from candor.cli import app as app_module
-
-
-class Result(NamedTuple):
-    code: int | str | None
-    out: str
-    err: str
-
-
-@pytest.fixture
-def candor(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., Result]:
-    """Run the command in this process, as its entry point does, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*words: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["candor", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            app_module.main()
-        return Result(stop.value.code, *capsys.readouterr())
-
-    return call
+from command_result import Result
 
 
 @pytest.fixture(scope="module")

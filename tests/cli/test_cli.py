@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -11,7 +10,6 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -25,36 +23,10 @@ from candor.core.files import write_json, write_jsonl
 from candor.core.recipe import read_recipe
 from candor.core.run import Run
 from candor.knowledge.recipe import KnowledgeRecipe
+from command_result import Result
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz .?:ABCDEFGHIJKLMNOPQRSTUVWXYZ\n"
 VERBS = ("run", "questions", "probe", "build", "tune", "evaluate")
-
-
-class Result(NamedTuple):
-    code: int | str | None
-    out: str
-    err: str
-
-
-@pytest.fixture
-def candor(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., Result]:
-    """Run the command in this process, as its entry point does, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def call(*words: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["candor", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            app_module.main()
-        code = stop.value.code
-        del stop
-        gc.collect(1)  # a process would end here and free the run's lock with it
-        return Result(code, *capsys.readouterr())
-
-    return call
 
 
 def save_model(folder: Path, template: str | None) -> Path:

@@ -33,7 +33,6 @@ from candor.model.first_use import compile_ahead
 from candor.model.load import default_device, load_model, load_tokenizer, resolve, save_checkpoint
 from candor.train.state import clear_state
 
-STAGES = ("corpus", "tokenizer", "pretrain", "evaluate")
 _COMPARED_BYTES = 1_000_000
 _BYTES_A_WEIGHT = 12  # at least: the weight, its gradient and a moment, in float32
 
@@ -50,15 +49,13 @@ class BaseRun:
         """Every stage up to this one that is not done yet, in order."""
         if last in ("pretrain", "evaluate") and not self.run.done("pretrain") and default_device() == "cpu":
             compile_ahead(torch.bfloat16 if self.recipe.train.dtype == "bf16" else torch.float32)
-        for stage in STAGES[: STAGES.index(last) + 1]:
-            if self.run.done(stage):
-                self.reporter.say(f"{stage}: done before")
-                continue
-            with self.run.stage(stage):
-                getattr(self, stage)()
-            if stage == "evaluate":  # its own time is known only now
-                file = self.run.path("metrics.json")
-                write_json(file, {**read_json(file), **self.run.cost()})
+        stages = {
+            "corpus": self.corpus,
+            "tokenizer": self.tokenizer,
+            "pretrain": self.pretrain,
+            "evaluate": self.evaluate,
+        }
+        self.run.go_through(stages, last, self.reporter.say)
 
     @property
     def _corpus(self) -> Path:

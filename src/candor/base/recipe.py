@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from candor.base.filters import FilterSettings
 from candor.core.recipe import Settings
+from candor.data.place import Place
 from candor.train.settings import TrainSettings
 
 HEAD = 64  # width of an attention head
@@ -17,26 +18,15 @@ _Count = Annotated[int, Field(ge=0)]
 _Several = Annotated[int, Field(ge=2)]
 
 
-class SourceSettings(Settings):
+class SourceSettings(Place):
     """Where documents come from: one of `path`, `hub` and `embedded`."""
 
     path: Path | None = Field(
         default=None,
         description="File or folder: .txt .md .html .pdf, or .jsonl, .jsonl.gz, .parquet with texts in rows.",
     )
-    hub: str | None = Field(
-        default=None,
-        description="A Hugging Face data set, read as a stream (candor-lm[hub]): org/name, or a folder.",
-    )
     embedded: Literal["conversations", "facts", "articles"] | None = Field(
         default=None, description="One of the corpora that come as packages (candor-lm[demo])."
-    )
-    config: str | None = Field(
-        default=None, description="Hub: the data set's configuration, if it has several."
-    )
-    split: str = Field(default="train", description="Hub: the split to read.")
-    revision: str | None = Field(
-        default=None, description="Hub: branch, tag or commit; name a commit to have the same data again."
     )
     column: str = Field(default="text", description="Field of a row that holds the text.")
     documents: int | None = Field(default=None, ge=1, description="Take so many documents and no more.")
@@ -44,20 +34,6 @@ class SourceSettings(Settings):
         default=True,
         description="Apply the rules for prose; off for chats, code and lists (facts: always off).",
     )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> SourceSettings:
-        given = [name for name in ("path", "hub", "embedded") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"a source has one of path, hub and embedded; this one has {' and '.join(given) or 'none'}"
-            )
-        return self
-
-    @property
-    def name(self) -> str:
-        """What the source is called in tables."""
-        return f"embedded {self.embedded}" if self.embedded else self.hub or str(self.path)
 
 
 class CorpusSettings(Settings):

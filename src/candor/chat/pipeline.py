@@ -36,7 +36,6 @@ from candor.train.adapters import merged
 from candor.train.loop import StepMetrics, fit
 from candor.train.state import clear_state
 
-STAGES = ("data", "tune", "evaluate")
 # The loss on held-out conversations is watched about ten times, so a sample will do.
 _WATCHED = 64
 
@@ -51,15 +50,8 @@ class ChatRun:
 
     def up_to(self, last: str) -> None:
         """Every stage up to this one that is not done yet, in order."""
-        for stage in STAGES[: STAGES.index(last) + 1]:
-            if self.run.done(stage):
-                self.reporter.say(f"{stage}: done before")
-                continue
-            with self.run.stage(stage):
-                getattr(self, stage)()
-            if stage == "evaluate":  # its own time is known only now
-                file = self.run.path("metrics.json")
-                write_json(file, {**read_json(file), **self.run.cost()})
+        stages = {"data": self.data, "tune": self.tune, "evaluate": self.evaluate}
+        self.run.go_through(stages, last, self.reporter.say)
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's, with the run's template.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from candor.core.recipe import Settings
+from candor.data.place import Place
 from candor.train.settings import TrainSettings
 
 
@@ -23,14 +24,11 @@ class ChatModelSettings(Settings):
     trust_remote_code: bool = Field(default=False, description="Run code that comes with the checkpoint.")
 
 
-class ChatSource(Settings):
+class ChatSource(Place):
     """Where conversations come from: one of `path`, `hub` and `embedded`."""
 
     path: Path | None = Field(
         default=None, description="File of conversations: .jsonl, .jsonl.gz or .parquet."
-    )
-    hub: str | None = Field(
-        default=None, description="A Hugging Face data set, read as a stream (candor-lm[hub])."
     )
     embedded: Literal["chitchat", "facts", "facts_dialogue"] | None = Field(
         default=None,
@@ -40,33 +38,12 @@ class ChatSource(Settings):
     layout: Literal["messages", "sharegpt", "alpaca", "completion"] | None = Field(
         default=None, description="How rows are written; unset: seen from their fields."
     )
-    config: str | None = Field(
-        default=None, description="Hub: the data set's configuration, if it has several."
-    )
-    split: str = Field(default="train", description="Hub: the split to read.")
-    revision: str | None = Field(
-        default=None, description="Hub: branch, tag or commit; name a commit to have the same data again."
-    )
     conversations: int | None = Field(
         default=None, ge=1, description="Take so many conversations and no more."
     )
     weight: float = Field(
         default=1.0, ge=0, description="Scales the loss of the source's conversations; 0 leaves them out."
     )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> ChatSource:
-        given = [name for name in ("path", "hub", "embedded") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"a source has one of path, hub and embedded; this one has {' and '.join(given) or 'none'}"
-            )
-        return self
-
-    @property
-    def name(self) -> str:
-        """What the source is called in tables."""
-        return f"embedded {self.embedded}" if self.embedded else self.hub or str(self.path)
 
 
 class ChatDataSettings(Settings):

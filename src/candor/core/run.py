@@ -17,7 +17,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -231,6 +231,27 @@ class Run(Generic[AnyRecipe]):
         stages[name] = {"seconds": seconds, "finished": _now(), "peak_memory_bytes": peak_memory()}
         self.update_manifest(stages=stages, interrupted=self._interrupted_but([name]))
         self.event("stage finished", stage=name, seconds=seconds)
+
+    def go_through(
+        self, stages: Mapping[str, Callable[[], None]], last: str, say: Callable[[str], None]
+    ) -> None:
+        """Do every stage up to `last` that is not done yet, in order.
+
+        Args:
+            stages: what makes each, in their order; `evaluate` leaves a metrics.json, to which all costs are
+                added.
+            last: the last one to do.
+            say: told of stages that were done before.
+        """
+        for name in list(stages)[: list(stages).index(last) + 1]:
+            if self.done(name):
+                say(f"{name}: done before")
+                continue
+            with self.stage(name):
+                stages[name]()
+            if name == "evaluate":  # its own time is known only now
+                file = self.path("metrics.json")
+                write_json(file, {**read_json(file), **self.cost()})
 
     def forget(self, stages: list[str], outputs: dict[str, list[str]]) -> None:
         """Delete the outputs of these stages and mark them not done, so that they run again."""
