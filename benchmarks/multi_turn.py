@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,15 @@ def conversations(options: argparse.Namespace, seed: int) -> list[Any]:
     from candor.data.embedded_chats import embedded_chats
 
     if options.data:
-        found = [c for file in options.data for _, c in read_conversations(file)]
+        sources = [read_conversations(file) for file in options.data]
     else:
-        found = [c for name in ("chitchat", "facts_dialogue") for _, c in embedded_chats(name, None, seed)]
-    several = [c for c in found if sum(turn.role == "assistant" for turn in c.messages) > 1]
-    return several[: options.conversations]
+        sources = [embedded_chats(name, None, seed) for name in ("chitchat", "facts_dialogue")]
+    share = -(-options.conversations // len(sources))
+    found = []
+    for source in sources:
+        several = (c for _, c in source if sum(turn.role == "assistant" for turn in c.messages) > 1)
+        found += islice(several, share)
+    return found
 
 
 def alone(conversation: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -17,9 +18,7 @@ class Place(Settings):
         default=None,
         description="A Hugging Face data set, read as a stream (candor-lm[hub]): org/name, or a folder.",
     )
-    embedded: str | None = Field(
-        default=None, description="One of those that come as packages (candor-lm[demo])."
-    )
+    embedded: Any = Field(default=None, description="One of those that come as packages (candor-lm[demo]).")
     config: str | None = Field(
         default=None, description="Hub: the data set's configuration, if it has several."
     )
