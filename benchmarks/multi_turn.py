@@ -6,8 +6,8 @@
 One base, tuned twice on the same assistant turns: as whole conversations, and each turn alone behind the
 user's last words. Both arms learn the same tokens, each as often; they differ in what stands before them, and
 in nothing else. Then both answer the same held-out cases (`candor.chat.threads`), in which the last turn
-can't be answered without an earlier one, and controls in which it can. Differences are paired by case, intervals go
-by template.
+can't be answered without an earlier one, and controls in which it can. Differences are paired by case,
+intervals go by template.
 """
 
 from __future__ import annotations
