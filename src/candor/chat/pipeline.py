@@ -180,7 +180,8 @@ class ChatRun:
             for found in self._examples("train", tokenizer):
                 examples += found
                 bar.advance()
-        held_out = [found[-1] for found in self._examples("validation", tokenizer)][:_WATCHED]
+        held_out = [found[-1] for found in self._examples("validation", tokenizer)]
+        held_out = held_out[:: -(-len(held_out) // _WATCHED)]  # some of every source
         model = self._load_model()
         weights = sum(parameter.numel() for parameter in model.parameters())
         settings = self.recipe.tune.settings(weights, self._new_tokens(examples), self.recipe.seed)
