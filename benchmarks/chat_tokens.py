@@ -32,9 +32,8 @@ _PROSE = (
 
 def encoded(tokenizer: Any, seed: int) -> tuple[list[Any], list[Any]]:
     """Examples to learn from, and held-out ones."""
-    from candor.data.embedded_chats import embedded_chats
-
     from candor.data.conversations import encode
+    from candor.data.embedded_chats import embedded_chats
 
     rows = [c for name in ("chitchat", "facts") for _, c in embedded_chats(name, 1500, seed)]
     found = [example for row in rows if len((example := encode(row, tokenizer)).token_ids) <= 512]
