@@ -94,7 +94,7 @@ def test_a_prompt_without_tokens_is_an_error() -> None:
 
 def test_messages_that_the_template_refuses_are_an_error_with_its_words() -> None:
     template = "{{ raise_exception('no system turns here') }}"
-    with pytest.raises(CandorError, match="refused a conversation of user .*no system turns here"):
+    with pytest.raises(CandorError, match=r"refused a conversation of user .*no system turns here"):
         encode_prompt(word_tokenizer(template=template), HELLO)
 
 
