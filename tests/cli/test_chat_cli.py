@@ -17,7 +17,7 @@ from candor.cli.chat_talk import harmless
 from candor.core.files import read_json, read_json_lines, write_jsonl
 from candor.engine.protocol import Message
 from candor.model.load import save_checkpoint
-from command_result import Result
+from command_result import Result, assert_told
 
 FAST = (
     *("--set", "evaluate.threads=false", "--set", "evaluate.reply_tokens=4"),
@@ -49,17 +49,6 @@ def file(tmp_path: Path) -> Path:
     ]
     write_jsonl(path, rows)
     return path
-
-
-def assert_told(result: Result, *parts: str) -> None:
-    """One error line and one with a fix; no traceback."""
-    assert result.code == 2, result
-    lines = [line for line in result.err.splitlines() if not line.startswith("loading ")]
-    assert len(lines) == 2, result.err
-    assert lines[0].startswith("error: "), result.err
-    assert lines[1].startswith("  fix: "), result.err
-    for part in parts:
-        assert part in result.err, result.err
 
 
 # --- add-tokens ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from candor.core.files import write_json, write_jsonl
 from candor.core.recipe import read_recipe
 from candor.core.run import Run
 from candor.knowledge.recipe import KnowledgeRecipe
-from command_result import Result
+from command_result import Result, assert_told
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz .?:ABCDEFGHIJKLMNOPQRSTUVWXYZ\n"
 VERBS = ("run", "questions", "probe", "build", "tune", "evaluate")
@@ -72,17 +72,6 @@ def questions(tmp_path: Path) -> Path:
     rows = [{"question": f"Who is {name}?", "answers": [name]} for name in ("Ada", "Bea", "Cyd", "Dov")]
     write_jsonl(file, rows)
     return file
-
-
-def assert_clean(result: Result, *parts: str) -> None:
-    """One error line that says these things, one line with a fix, exit code 2, no traceback."""
-    assert result.code == 2, result
-    lines = [line for line in result.err.splitlines() if not line.startswith("loading ")]
-    assert len(lines) == 2, result.err
-    assert lines[0].startswith("error: "), result.err
-    assert lines[1].startswith("  fix: "), result.err
-    for part in parts:
-        assert part in result.err, result.err
 
 
 # --- what is there ------------------------------------------------------------------------------------
@@ -180,7 +169,7 @@ def test_shown_recipe_is_valid_and_reads_back_as_the_defaults(candor: Callable[.
 def test_wrong_words_are_told_and_nothing_is_made(
     candor: Callable[..., Result], tmp_path: Path, words: tuple[str, ...], parts: tuple[str, ...]
 ) -> None:
-    assert_clean(candor(*words), *parts)
+    assert_told(candor(*words), *parts)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -250,7 +239,7 @@ def test_documents_that_cannot_be_read_are_told_and_no_run_is_left_behind(
 ) -> None:
     make(Path("docs"))
     result = candor("knowledge", verb, "--model", chat_model, "--documents", "docs", "--out", "out")
-    assert_clean(result, *parts)
+    assert_told(result, *parts)
     assert not Path("out").exists()
 
 
@@ -273,7 +262,7 @@ def test_questions_that_cannot_be_used_are_told_and_no_run_is_left_behind(
     if content is not None:
         Path("q.jsonl").write_text(content)
     result = candor("knowledge", "run", "--model", chat_model, "--questions", "q.jsonl", "--out", "out")
-    assert_clean(result, *parts)
+    assert_told(result, *parts)
     assert not Path("out").exists()
 
 
@@ -298,14 +287,14 @@ def test_wrong_settings_of_a_run_are_told_and_no_run_is_left_behind(
     parts: tuple[str, ...],
 ) -> None:
     words = ("knowledge", "run", "--out", "out", "--questions", questions, "--model", chat_model)
-    assert_clean(candor(*words, *options), *parts)
+    assert_told(candor(*words, *options), *parts)
     assert not Path("out").exists()
 
 
 def test_corrected_command_runs_in_the_same_folder(candor: Callable[..., Result], chat_model: Path) -> None:
     words = ("knowledge", "questions", "--model", chat_model, "--out", "out", "--questions")
     Path("bad.jsonl").write_text("{")
-    assert_clean(candor(*words, "bad.jsonl"), "bad.jsonl:1")
+    assert_told(candor(*words, "bad.jsonl"), "bad.jsonl:1")
     write_jsonl("good.jsonl", [{"question": "Who?", "answers": ["A"]}])
     result = candor(*words, "good.jsonl")
     assert (result.code, result.err) == (0, "questions: 1 (1 given)\n")
@@ -317,7 +306,7 @@ def test_base_model_without_chat_template_is_offered_the_choice(
     Path("docs").mkdir()
     Path("docs/a.txt").write_text("The bridge was opened in 1932 by Ada Smith.")
     words = ("knowledge", "run", "--model", base_model, "--documents", "docs", "--out", "out")
-    assert_clean(candor(*words), "has no chat template", "--template plain", "--template FILE")
+    assert_told(candor(*words), "has no chat template", "--template plain", "--template FILE")
     assert not Path("out").exists()
 
 
@@ -325,7 +314,7 @@ def test_base_model_is_told_before_given_questions_make_a_folder(
     candor: Callable[..., Result], base_model: Path, questions: Path
 ) -> None:
     words = ("knowledge", "run", "--model", base_model, "--questions", questions, "--out", "out")
-    assert_clean(candor(*words), "has no chat template", "--template plain", "--template FILE")
+    assert_told(candor(*words), "has no chat template", "--template plain", "--template FILE")
     assert not Path("out").exists()
 
 
@@ -346,7 +335,7 @@ def test_folder_of_another_recipe_is_refused_by_the_setting_and_kept(
     words = ("knowledge", "questions", "--model", chat_model, "--questions", questions, "--out", "out")
     assert candor(*words).code == 0
     before = Path("out/recipe.toml").read_bytes()
-    assert_clean(candor(*words, "--set", "seed=5"), "another recipe", "seed: 0 → 5", "--out")
+    assert_told(candor(*words, "--set", "seed=5"), "another recipe", "seed: 0 → 5", "--out")
     assert Path("out/recipe.toml").read_bytes() == before
     assert Path("out/questions.jsonl").is_file()
     assert candor(*words).err == "questions: done before\n"
@@ -357,7 +346,7 @@ def test_run_inside_its_own_documents_is_refused(candor: Callable[..., Result], 
     Path("docs/a.txt").write_text("The bridge was opened in 1932 by Ada Smith.")
     for folder, out in (("docs", "docs/out"), (".", "out")):
         result = candor("knowledge", "run", "--model", chat_model, "--documents", folder, "--out", out)
-        assert_clean(result, f"{out}: lies inside the folder of documents", "--out elsewhere")
+        assert_told(result, f"{out}: lies inside the folder of documents", "--out elsewhere")
         assert not Path(out).exists()
 
 
@@ -367,8 +356,8 @@ def test_folder_with_other_things_or_a_file_as_out_is_refused(
     Path("thesis").mkdir()
     Path("thesis/text.tex").write_text("mine")
     words = ("knowledge", "run", "--model", chat_model, "--questions", questions, "--out")
-    assert_clean(candor(*words, "thesis"), "thesis is not empty and holds no run")
-    assert_clean(candor(*words, "thesis/text.tex"), "is a file")
+    assert_told(candor(*words, "thesis"), "thesis is not empty and holds no run")
+    assert_told(candor(*words, "thesis/text.tex"), "is a file")
     assert [path.name for path in Path("thesis").iterdir()] == ["text.tex"]
 
 
@@ -379,7 +368,7 @@ def test_stage_before_its_predecessor_names_the_command_to_run_first(
     words = ("--model", chat_model, "--questions", questions, "--out", "out")
     assert candor("knowledge", "questions", *words).code == 0
     result = candor("knowledge", verb, "--out", "out")
-    assert_clean(result, f"the stage '{needs}' has not been run", f"`candor knowledge {needs} --out out`")
+    assert_told(result, f"the stage '{needs}' has not been run", f"`candor knowledge {needs} --out out`")
 
 
 def test_settings_of_a_stage_that_is_done_are_kept(
@@ -388,11 +377,11 @@ def test_settings_of_a_stage_that_is_done_are_kept(
     words = ("--model", chat_model, "--questions", questions, "--out", "out")
     short = ("--set", "probe.samples=1", "--set", "probe.max_tokens=2")
     assert candor("knowledge", "questions", *words).code == 0
-    assert_clean(
+    assert_told(
         candor("knowledge", "probe", "--out", "out", "--set", "split.test=.4"), "split.test: 0.25 → 0.4"
     )
     assert candor("knowledge", "probe", "--out", "out", *short).code == 0
-    assert_clean(candor("knowledge", "probe", "--out", "out", "--set", "probe.samples=2"), "done", "--redo")
+    assert_told(candor("knowledge", "probe", "--out", "out", "--set", "probe.samples=2"), "done", "--redo")
     redone = candor("knowledge", "probe", "--out", "out", "--redo", "--set", "probe.samples=2")
     assert redone.code == 0
     row = json.loads(next(Path("out/probe").glob("*.jsonl")).read_text().splitlines()[0])
@@ -406,7 +395,7 @@ def test_run_under_way_in_another_process_is_left_alone(
     assert candor(*words).code == 0
     other = Run.open(Path("out"), KnowledgeRecipe)
     other.lock()
-    assert_clean(candor("knowledge", "probe", "--out", "out"), "another process is working on this run")
+    assert_told(candor("knowledge", "probe", "--out", "out"), "another process is working on this run")
     other.close()
 
 
@@ -414,7 +403,7 @@ def test_checkpoint_without_a_probe_cannot_tell_its_confidence(
     candor: Callable[..., Result], chat_model: Path
 ) -> None:
     result = candor("ask", "Who?", "--model", chat_model)
-    assert_clean(result, "no uncertainty probe", "finished `candor knowledge run`")
+    assert_told(result, "no uncertainty probe", "finished `candor knowledge run`")
 
 
 def test_damaged_metrics_are_named_by_the_report(candor: Callable[..., Result]) -> None:
@@ -433,7 +422,7 @@ def test_full_disk_wherever_it_shows_is_an_error_with_a_fix(
         raise OSError(28, os.strerror(28), "out/report.html")
 
     monkeypatch.setattr("candor.report.render_report", full)
-    assert_clean(candor("report", "out"), "out/report.html: the disk is full", "continues where it stopped")
+    assert_told(candor("report", "out"), "out/report.html: the disk is full", "continues where it stopped")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from candor.core.draws import draw
 from candor.knowledge.recipe import SplitSettings
-from candor.knowledge.split import draw, sizes, split_of
+from candor.knowledge.split import sizes, split_of
 
 DOCUMENTS = [f"document {place}" for place in range(4000)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,11 +44,6 @@ def loss_change(
     return bootstrap(
         lambda a, b, size: float((a - b).sum() / size.sum()), after, before, tokens, seed=0
     ).as_dict()
-
-
-def perplexity(loss: float) -> float:
-    """How many equally likely tokens a loss of so many nats a token is worth."""
-    return math.exp(min(loss, 700.0))
 
 
 def replies(engine: LocalEngine, prompts: Sequence[str], tokens: int, seed: int) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ evaluation/, metrics.json   evaluate    held-out loss, replies, what depends on 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from candor.chat.check import refused
 from candor.chat.measure import loss_a_token, loss_change, losses, replies, threads_metrics
 from candor.chat.mix import MixCounter
 from candor.chat.recipe import ChatRecipe, ChatSource
+from candor.core.draws import draw
 from candor.core.errors import CandorError
 from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
 from candor.core.memory import return_freed_memory
@@ -103,14 +103,15 @@ class ChatRun:
                     row = conversation.model_dump(mode="json")
                     row |= {"source": source.name, "weight": conversation.weight * source.weight}
                     rows[self._side(document)].append(row)
-        too_long = mix.mix().total.too_long
+        made_of = mix.mix()
+        too_long = made_of.total.too_long
         if not rows["train"] or not rows["validation"]:
             raise self._too_few(len(rows["train"]), len(rows["validation"]), too_long)
         for side, found in rows.items():
             write_jsonl(self.run.path("data", f"{side}.jsonl"), found)
         counts = {side: len(found) for side, found in rows.items()}
         write_json(
-            self.run.path("data", "mix.json"), {**mix.mix().as_json(), "split": counts, **_left_out(tally)}
+            self.run.path("data", "mix.json"), {**made_of.as_json(), "split": counts, **_left_out(tally)}
         )
         self.reporter.say(
             f"{counts['train']:,} conversations to learn from, {counts['validation']:,} held out"
@@ -166,8 +167,7 @@ class ChatRun:
             yield repr([(turn.role, turn.content) for turn in conversation.messages]), where, conversation
 
     def _side(self, document: str) -> str:
-        key = f"chat split:{self.recipe.seed}:{document}".encode()
-        place = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") / 2**64
+        place = draw(f"chat split:{self.recipe.seed}:{document}")
         return "validation" if place < self.recipe.data.validation else "train"
 
     def tune(self) -> None:

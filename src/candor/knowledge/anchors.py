@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from candor.core.draws import draw
 from candor.core.errors import CandorError
 from candor.data.conversations import PLACEHOLDER, Example, render
 from candor.engine.protocol import Engine, Generation, Message, Sampling
 from candor.knowledge import ability
 from candor.knowledge.build import conversation
-from candor.knowledge.split import draw
 
 _TURN_TOKENS, _PROSE_TOKENS = 40, 96
 # Whether to refuse is decided by a reply's first words, so many short replies hold more than a few long ones.

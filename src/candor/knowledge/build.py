@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from candor.core.draws import draw
 from candor.data.types import Question
 from candor.engine.gate import ABSTENTION
 from candor.judge import Verdict, judge
 from candor.knowledge.probe import ask
 from candor.knowledge.recipe import BuildSettings, ProbeSettings
 from candor.knowledge.records import Answer, BoundaryRow, ProbeRow
-from candor.knowledge.split import draw
 
 # All begin with the same token, so that its probability is one score for the decision to refuse, whatever
 # wording follows.

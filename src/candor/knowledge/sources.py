@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from candor.core.draws import draw
 from candor.data.chunks import chunk_document
 from candor.data.documents import read_corpus
 from candor.data.questions import GivenQuestions, read_given_questions
 from candor.data.types import Chunk, Document, Question
 from candor.knowledge.questions import QuestionHarvest, Rejected
 from candor.knowledge.recipe import DataSettings
-from candor.knowledge.split import draw
 
 Drawn = TypeVar("Drawn", Document, Question)
 

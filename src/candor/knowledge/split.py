@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 
+from candor.core.draws import draw
 from candor.knowledge.recipe import SplitSettings
 from candor.knowledge.records import Split
 
@@ -15,11 +15,6 @@ def split_of(document: str, settings: SplitSettings, seed: int) -> Split:
     if place < settings.test:
         return "test"
     return "validation" if place < settings.test + settings.validation else "train"
-
-
-def draw(key: str) -> float:
-    """A number in [0, 1) that depends on the key alone."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
 
 def sizes(splits: Mapping[str, Split], documents: Mapping[str, str]) -> dict[str, dict[str, int]]:
