@@ -1,1 +1,1 @@
-"""Reasoning: the same problems asked in several ways, and reinforcement learning on answers that can be checked."""
+"""Reasoning: problems asked in several ways, and reinforcement learning on answers that can be checked."""
