@@ -1,4 +1,4 @@
-"""The policy gradient at the logits, as one pass over memory; see `model.kernels` for how kernels are written."""
+"""The policy gradient at the logits, in the memory of the logits; see `model.kernels` on kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much better than expected each completion was: from rewards [prompts, samples] to advantages of the shape.
+"""How much better than expected each completion was: rewards [prompts, samples] to advantages alike.
 
 All take the mean away in some way, so that the gradient has less variance and the same direction.
 """
@@ -81,7 +81,9 @@ def advantages(name: str, rewards_PS: Floats, *, std: bool | None = None) -> Flo
     """
     if name not in ADVANTAGES:
         raise InputError(
-            f"there are no advantages '{name}'", field="advantage", fix=f"choose one of {', '.join(ADVANTAGES)}"
+            f"there are no advantages '{name}'",
+            field="advantage",
+            fix=f"choose one of {', '.join(ADVANTAGES)}",
         )
     return ADVANTAGES[name](rewards_PS, **({} if std is None else {"std": std}))
 

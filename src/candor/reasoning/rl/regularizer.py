@@ -35,7 +35,7 @@ class Regularizer(Protocol):
 
 @dataclass(frozen=True)
 class KlPenalty:
-    """coefficient · KL(policy ‖ reference), estimated on the drawn tokens (Schulman 2020, "Approximating KL").
+    """coefficient · KL(policy ‖ reference), estimated on the drawn tokens (Schulman 2020).
 
     `k1` is the log-ratio itself: unbiased, and as a part of the reward its gradient is that of KL. `k3` is
     r - 1 - log r with r = reference / policy: never negative and of less variance, but as a part of the

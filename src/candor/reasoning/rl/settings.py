@@ -13,7 +13,7 @@ from candor.train.settings import TrainSettings
 _RATE, _RATE_WEIGHTS, _RATE_POWER = 1e-5, 135e6, 2 / 3
 
 
-class RlSettings(Settings):
+class LearningSettings(Settings):
     """How a policy learns. A step draws `prompts` · `samples` completions and learns from them."""
 
     steps: int = Field(default=100, ge=1, description="Steps: completions drawn, rewarded, learned from.")
@@ -85,7 +85,6 @@ class RlSettings(Settings):
     checkpoint_seconds: float = Field(
         default=120.0, ge=0, description="Save the state for a killed run this often; 0: each step."
     )
-    seed: int = Field(default=0, ge=0, description="Fixes problems and draws.")
 
     def rate(self, weights: int) -> float:
         """The learning rate for a model of so many weights."""
@@ -99,3 +98,9 @@ class RlSettings(Settings):
             weight_decay=self.weight_decay,
             frozen=self.frozen,
         )
+
+
+class RlSettings(LearningSettings):
+    """The same with the run's seed, for `train_policy`."""
+
+    seed: int = Field(default=0, ge=0, description="Fixes problems and draws.")
