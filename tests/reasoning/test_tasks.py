@@ -99,7 +99,8 @@ def test_numbers_survive_being_written(value: Fraction, form: str) -> None:
         ("12 + 34 = 46", "46"), ("12 + 34 =", None), ("12 + 34", None), ("What is 12 + 34?", None),
         ("What is 12 + 34? It is 46.", "46"), ("It is 46, since 12 plus 34 is 46.", "46"),
         ("46 (that is 12 + 34)", "46"), ("3 x 4 = 12", "12"), ("12 - 5", None), ("It is -5", "-5"),
-        ("1,234 apples", "1,234"), ("the 2nd of v3", "2"), ("B12", None), ("Which is larger, 9.9 or 9.11?", None),
+        ("1,234 apples", "1,234"), ("the 2nd of v3", "2"), ("B12", None),
+            ("Which is larger, 9.9 or 9.11?", None),
         ("**46**", "46"), ("$12 * 4 = $48", "48"), ("no number", None),
     ],
 )  # fmt: skip

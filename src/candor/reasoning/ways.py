@@ -17,7 +17,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from candor.core.errors import InputError
 from candor.engine.protocol import Message, Prompt
@@ -39,10 +38,10 @@ class Asking:
     the prompt, and passes over questions and calculations without a result that a completion repeats.
     """
 
-    name: ClassVar[str]
-    instruction: ClassVar[str]
-    opening: ClassVar[str] = MARK  # of a base model's completion: it stands at the end of the prompt
-    first: ClassVar[bool] = True  # of several marked answers the first counts
+    name: str
+    instruction: str
+    opening: str = MARK  # of a base model's completion: it stands at the end of the prompt
+    first: bool = True  # of several marked answers the first counts
 
     def __init__(self, chat: bool) -> None:
         self.chat = chat
