@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from candor.core.errors import CandorError
+from candor.reasoning.numbers import number_in
 from candor.reasoning.problem import Problem, Way
 from candor.reasoning.ways import Asking, Direct, register_way, reversed_digits, way_names, ways_of
 
@@ -59,8 +60,6 @@ def test_a_completion_that_repeats_its_question_gives_no_answer_of_it(name: str,
     asking = way(name, chat=chat)
     for said in (" What is 12 + 34?\nWhat is 12 + 34?", "\n12 + 34\n12 + 34 =", "\n\nQuestion: 12 + 34?"):
         read = asking.read(said)
-        from candor.reasoning.numbers import number_in
-
         assert read is None or number_in(read) is None, read
 
 
@@ -94,7 +93,7 @@ def test_a_completion_cut_anywhere_can_be_made_to_answer(name: str, chat: bool) 
         cut = whole[:end]
         closing = asking.closing(cut)
         if closing is None:
-            assert asking.read(cut) == "46"
+            assert number_in(asking.read(cut) or "") == 46, cut
         elif closing:
             assert asking.read(f"{cut}{closing} {answer}") == "46", cut
         else:  # within its answer
