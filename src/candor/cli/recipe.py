@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,12 +15,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at recipes: every setting, its default and what it does.", no_args_is_help=True)
 
+# Where each kind's settings are; imported when they are asked for.
+_KINDS = {
+    "knowledge": ("candor.knowledge.recipe", "KnowledgeRecipe"),
+    "base": ("candor.base.recipe", "BaseRecipe"),
+    "chat": ("candor.chat.recipe", "ChatRecipe"),
+    "think": ("candor.reasoning.think_recipe", "ThinkRecipe"),
+    "rl": ("candor.reasoning.rl.recipe", "RlRecipe"),
+}
+
 
 @app.command()
 def show(
-    kind: Annotated[
-        str, typer.Argument(help="What the recipe is for: knowledge, base, chat or rl.")
-    ] = "knowledge",
+    kind: Annotated[str, typer.Argument(help=f"What the recipe is for: {', '.join(_KINDS)}.")] = "knowledge",
     recipe: RecipeFile = None,
     overrides: Set = None,
 ) -> None:
@@ -30,20 +38,7 @@ def show(
 
 
 def _recipe(kind: str) -> type[Settings]:
-    if kind == "knowledge":
-        from candor.knowledge.recipe import KnowledgeRecipe  # noqa: PLC0415
-
-        return KnowledgeRecipe
-    if kind == "base":
-        from candor.base.recipe import BaseRecipe  # noqa: PLC0415
-
-        return BaseRecipe
-    if kind == "chat":
-        from candor.chat.recipe import ChatRecipe  # noqa: PLC0415
-
-        return ChatRecipe
-    if kind == "rl":
-        from candor.reasoning.rl.recipe import RlRecipe  # noqa: PLC0415
-
-        return RlRecipe
-    raise CandorError(f"no recipe of the kind '{kind}'", fix="there are: knowledge, base, chat, rl")
+    if kind not in _KINDS:
+        raise CandorError(f"no recipe of the kind '{kind}'", fix=f"there are: {', '.join(_KINDS)}")
+    module, name = _KINDS[kind]
+    return getattr(import_module(module), name)

@@ -112,6 +112,11 @@ def humanised(name: str) -> str:
     return text.upper() if text in ("cpu", "gpu", "ram", "os") else text[:1].upper() + text[1:]
 
 
+def task_name(task: str) -> str:
+    """A task without the folder of its file: "data/some.jsonl" -> "some.jsonl"."""
+    return task.rsplit("/", 1)[-1]
+
+
 def _signed(value: float, text: str) -> str:
     # "-0.0%" is a plain zero.
     return f"{MINUS}{text}" if value < 0 and text.strip("0.%") else text

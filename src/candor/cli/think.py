@@ -1,0 +1,148 @@
+"""`candor think`: the same problems asked in several ways."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from candor.cli.estimates import percent
+from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.core.errors import CandorError, InputError
+
+if TYPE_CHECKING:
+    from candor.reasoning.think_pipeline import ThinkRun
+
+app = typer.Typer(
+    help="Tokens to think: one model asked the same problems in several ways.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _think() -> None:
+    pass
+
+
+@app.command("evaluate")
+def evaluate(
+    out: Out,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
+    ] = None,
+    ways: Annotated[
+        str | None,
+        typer.Option("--ways", help="With commas between: direct, reversed, steps, explain, scratchpad."),
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks",
+            help="With commas between: addition:1-9, subtraction:3, multiplication:2, decimals, letters, "
+            "words, gym:NAME, or files in GSM8K's format.",
+        ),
+    ] = None,
+    problems: Annotated[int | None, typer.Option("--problems", help="Of each task.")] = None,
+    shown: Annotated[
+        int | None, typer.Option("--shown", help="Solved problems that stand before each.")
+    ] = None,
+    budgets: Annotated[
+        str | None,
+        typer.Option("--budgets", help="Tokens to think, such as 4,16,64; `none` measures no curve."),
+    ] = None,
+    raw: Annotated[
+        bool | None,
+        typer.Option("--raw", help="Ask by text that the model goes on with, though it has a chat template."),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", help="A Jinja file; default: the model's own.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Fixes problems and examples.")] = None,
+    recipe: RecipeFile = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Ask one model the same problems in several ways, and by how many tokens it may spend.
+
+    Example: candor think evaluate --model smollm2 --tasks addition:1-9,decimals --out runs/think
+    """
+    from candor.core.recipe import read_recipe  # noqa: PLC0415
+    from candor.reasoning.think_recipe import ThinkRecipe  # noqa: PLC0415
+
+    options: dict[str, Any] = {
+        "model.name": model,
+        "model.raw": raw,
+        "model.template": template,
+        "ask.ways": _listed(ways),
+        "ask.tasks": _listed(tasks),
+        "ask.problems": problems,
+        "ask.shown": shown,
+        "answer.budgets": _numbers(budgets),
+        "seed": seed,
+    }
+    settings = read_recipe(ThinkRecipe, recipe, overrides or (), options)
+    from candor.reasoning.think_pipeline import ThinkRun, check  # noqa: PLC0415
+
+    check(settings)
+    from candor.core.progress import Reporter  # noqa: PLC0415
+    from candor.core.run import Run  # noqa: PLC0415
+
+    run = Run.start(out, settings)
+    job = ThinkRun(run, Reporter("json" if as_json else "auto"))
+    try:
+        if not run.done("budgets"):
+            _ = job.engine  # a model that can't be loaded leaves no run
+        job.up_to("evaluate")
+    except CandorError:
+        run.discard_if_empty()
+        raise
+    _finish(job, as_json)
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    if text is None or text.strip() == "none":
+        return None if text is None else []
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"'{text}' is no list of whole numbers",
+            field="--budgets",
+            fix="write for example --budgets 4,16,64",
+        ) from error
+
+
+def _finish(job: ThinkRun, as_json: bool) -> None:
+    from candor.core.files import read_json  # noqa: PLC0415
+    from candor.report import render_report  # noqa: PLC0415
+
+    page = render_report(job.run.folder)
+    metrics, samples = job.run.path("metrics.json"), job.run.path("samples.jsonl")
+    if as_json:
+        print(json.dumps({"metrics": str(metrics), "samples": str(samples), "report": str(page)}))
+        return
+    found = read_json(metrics)
+    ways = found["ways"]
+    table = Table(title=f"Right answers, {found['model']}")
+    for name in ("", *ways):
+        table.add_column(name, justify="left" if not name else "right")
+    for task in found["tasks"]:
+        rows = {row["way"]: row for row in found["accuracy"] if row["task"] == task and not row["kind"]}
+        table.add_row(task, *(percent(rows[way]["right"]) if way in rows else "–" for way in ways))
+    Console(highlight=False).print(table)
+    whole = [row for row in found["accuracy"] if not row["kind"]]
+    for key, words in (
+        ("unread", "answers could not be read and count as wrong"),
+        ("unfinished", "were cut"),
+    ):
+        if number := sum(row[key] for row in whole):
+            print(f"{number} {words}")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"samples:    {samples}", markup=False)
+    console.print(f"report:     {page}", markup=False)

@@ -1,0 +1,53 @@
+"""Tasks by name: `task_of("addition:1-9")`.
+
+addition:3, subtraction:1-4, multiplication:2    by number of digits
+decimals, decimals:version                       which is larger, 9.9 or 9.11? By context
+letters                                          how often a letter is in a word
+words, words:2                                   stories of one to four steps
+path/to/file.jsonl                               problems in GSM8K's format
+gym:NAME                                         any task of the package reasoning-gym
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from candor.core.errors import InputError
+from candor.reasoning.problem import Task
+from candor.reasoning.tasks.arithmetic import OPERATIONS, Arithmetic
+from candor.reasoning.tasks.decimals import Decimals
+from candor.reasoning.tasks.gsm8k import Gsm8k
+from candor.reasoning.tasks.gym import Gym
+from candor.reasoning.tasks.letters import Letters
+from candor.reasoning.tasks.words import Words
+
+# From the part of a name behind the colon, None where there is none.
+_FAMILIES: dict[str, Callable[[str | None], Task]] = {
+    **{name: (lambda digits, name=name: Arithmetic.of(name, digits)) for name in OPERATIONS},
+    "decimals": Decimals.of,
+    "letters": Letters.of,
+    "words": Words.of,
+    "gym": Gym.of,
+}
+_SUFFIXES = (".jsonl", ".jsonl.gz")
+
+
+def task_of(spec: str) -> Task:
+    """A task as a user names it.
+
+    Raises:
+        InputError: there is none by that name; the error names the nearest.
+    """
+    if spec.endswith(_SUFFIXES):
+        return Gsm8k(spec)
+    family, colon, rest = spec.partition(":")
+    if family not in _FAMILIES:
+        close = difflib.get_close_matches(family, _FAMILIES, n=1, cutoff=0.4)
+        meant = f"did you mean '{close[0]}{colon}{rest}'? " if close else ""
+        raise InputError(
+            f"there is no task by the name '{spec}'",
+            field="tasks",
+            fix=f"{meant}there are {', '.join(_FAMILIES)}, and files in GSM8K's format (.jsonl, .jsonl.gz)",
+        )
+    return _FAMILIES[family](rest if colon else None)
