@@ -180,6 +180,12 @@ def test_accuracy_counts_what_could_not_be_read_as_wrong_and_apart() -> None:
     assert [one["kind"] for one in found[1:]] == ["1 digits", "2 digits"]
 
 
+def test_the_answer_that_is_given_most_is_told_with_its_share() -> None:
+    rows = [row("direct", n, read=str(n // 3), right=False) for n in range(4)]
+    assert summary(rows, [])["accuracy"][0]["most"] == {"answer": "0", "share": 0.75}
+    assert summary([row("direct", 0, read=None, right=False)], [])["accuracy"][0]["most"] is None
+
+
 def test_differences_are_of_the_same_problems() -> None:
     rows = [row("direct", n, right=n < 2) for n in range(8)] + [
         row("steps", n, right=n < 6) for n in range(8)

@@ -23,7 +23,7 @@ def metrics() -> dict[str, Any]:
     accuracy = [
         {
             "task": task, "way": way, "kind": kind, "right": estimate(0.2 + 0.05 * place), "unread": 7,
-            "unfinished": 3, "tokens": estimate(31.5),
+            "unfinished": 3, "tokens": estimate(31.5), "most": {"answer": HOSTILE, "share": 0.345},
         }
         for task in ("addition:1-9", "letters", HOSTILE)
         for place, way in enumerate(WAYS)
@@ -84,7 +84,7 @@ def test_headline_names_the_way_that_moves_most_beyond_chance(page: str) -> None
 
 
 def test_numbers_stand_with_intervals_and_n(page: str) -> None:
-    for text in ("+26.0 to +36.0", "n = 40", "62%", "90%", "31.5", "77%"):
+    for text in ("+26.0 to +36.0", "n = 40", "62%", "90%", "31.5", "77%", "34%"):
         assert text in page, text
 
 

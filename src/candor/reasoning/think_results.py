@@ -6,6 +6,7 @@ the same problems. An answer that could not be read is wrong, and counted apart 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -42,7 +43,10 @@ def summary(rows: Sequence[Answered], within: Sequence[Answered]) -> dict[str, A
 
 
 def accuracy(rows: Sequence[Answered]) -> Table:
-    """By task and way, of all kinds together (kind "") and of each."""
+    """By task and way, of all kinds together (kind "") and of each; with it the answer that is given most.
+
+    Whoever gives one answer to everything gets what its share of the right ones is.
+    """
     table = []
     for (task, way), members in _grouped(rows, lambda row: (row.task, row.way)):
         kinds = list(_grouped(members, lambda row: row.kind))
@@ -57,6 +61,7 @@ def accuracy(rows: Sequence[Answered]) -> Table:
                     "unread": sum(row.read is None for row in some),
                     "unfinished": sum(not row.finished for row in some),
                     "tokens": bootstrap(lambda n: float(n.mean()), tokens, seed=0).as_dict(),
+                    "most": _most(some),
                 }
             )
     return table
@@ -175,6 +180,12 @@ def failures(rows: Sequence[Answered]) -> Table:
 
 def _problem(row: Answered) -> Problem:
     return Problem(id=row.id, question=row.question, answer=row.answer, kind=row.kind)
+
+
+def _most(rows: Sequence[Answered]) -> dict[str, Any] | None:
+    """The answer that was read most often, and the share of all that it is."""
+    said = Counter(row.read for row in rows if row.read is not None).most_common(1)
+    return {"answer": said[0][0], "share": said[0][1] / len(rows)} if said else None
 
 
 def _share(rows: Sequence[Answered]) -> dict[str, Any]:

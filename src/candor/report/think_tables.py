@@ -28,12 +28,13 @@ def ways_table(evidence: Evidence) -> Table | None:
             Cell(f"{wording.task_name(str(row.get('task')))}, {row.get('way')}"),
             _cell(row.get("right")),
             _cell(row.get("tokens"), "plain", sized=False),
+            _most(row.get("most")),
             Cell(wording.count(number_of(row.get("unread")))),
             Cell(wording.count(number_of(row.get("unfinished")))),
         ]
         for row in whole(evidence)
     ]
-    columns = ["Task and way", "Right", "Tokens, mean", "Not read", "Cut"]
+    columns = ["Task and way", "Right", "Tokens, mean", "Answer given most", "Not read", "Cut"]
     return Table("Right answers and what they cost", columns, rows) if rows else None
 
 
@@ -124,6 +125,14 @@ def tokenisation_table(evidence: Evidence) -> Table | None:
     ]
     caption = "By whether the numbers (or words) asked about are one token or several"
     return Table(caption, ["Task, way and tokens", "Right"], rows) if rows else None
+
+
+def _most(value: object) -> Cell:
+    """The answer given most, and how often; long ones are cut."""
+    if not isinstance(value, dict):
+        return Cell(wording.DASH)
+    said = " ".join(str(value.get("answer")).split())
+    return Cell(said[:20] + ("…" if len(said) > 20 else ""), wording.percent(number_of(value.get("share"))))
 
 
 def _cell(value: object, kind: str = "percent", *, sized: bool = True) -> Cell:
