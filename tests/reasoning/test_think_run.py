@@ -19,11 +19,11 @@ from candor.core.recipe import validated
 from candor.core.run import Run
 from candor.model.load import save_checkpoint
 from candor.reasoning import think_pipeline
-from candor.reasoning.asked import Answered, Asked, choose
 from candor.reasoning.tasks import task_of
-from candor.reasoning.think_pipeline import ThinkRun
-from candor.reasoning.think_recipe import ThinkRecipe
-from candor.reasoning.think_results import summary
+from candor.reasoning.think.asked import Answered, Asked, choose
+from candor.reasoning.think.pipeline import ThinkRun
+from candor.reasoning.think.recipe import ThinkRecipe
+from candor.reasoning.think.results import summary
 
 
 @pytest.fixture(scope="module")

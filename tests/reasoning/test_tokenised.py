@@ -6,7 +6,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from candor.model.load import load_tokenizer
-from candor.reasoning.tokenised import in_one, parts_of
+from candor.reasoning.think.tokenised import in_one, parts_of
 
 
 def by_threes() -> PreTrainedTokenizerFast:

@@ -20,7 +20,7 @@ _KINDS = {
     "knowledge": ("candor.knowledge.recipe", "KnowledgeRecipe"),
     "base": ("candor.base.recipe", "BaseRecipe"),
     "chat": ("candor.chat.recipe", "ChatRecipe"),
-    "think": ("candor.reasoning.think_recipe", "ThinkRecipe"),
+    "think": ("candor.reasoning.think.recipe", "ThinkRecipe"),
     "rl": ("candor.reasoning.rl.recipe", "RlRecipe"),
 }
 

@@ -14,7 +14,7 @@ from candor.cli.options import Json, Out, RecipeFile, Set
 from candor.core.errors import CandorError, InputError
 
 if TYPE_CHECKING:
-    from candor.reasoning.think_pipeline import ThinkRun
+    from candor.reasoning.think.pipeline import ThinkRun
 
 app = typer.Typer(
     help="Tokens to think: one model asked the same problems in several ways.", no_args_is_help=True
@@ -69,7 +69,7 @@ def evaluate(
     Example: candor think evaluate --model smollm2 --tasks addition:1-9,decimals --out runs/think
     """
     from candor.core.recipe import read_recipe  # noqa: PLC0415
-    from candor.reasoning.think_recipe import ThinkRecipe  # noqa: PLC0415
+    from candor.reasoning.think.recipe import ThinkRecipe  # noqa: PLC0415
 
     options: dict[str, Any] = {
         "model.name": model,
@@ -83,7 +83,7 @@ def evaluate(
         "seed": seed,
     }
     settings = read_recipe(ThinkRecipe, recipe, overrides or (), options)
-    from candor.reasoning.think_pipeline import ThinkRun, check  # noqa: PLC0415
+    from candor.reasoning.think.pipeline import ThinkRun, check  # noqa: PLC0415
 
     check(settings)
     from candor.core.progress import Reporter  # noqa: PLC0415

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import encode_prompt
 from candor.engine.protocol import Sampling
-from candor.reasoning.asked import Answered
 from candor.reasoning.problem import Problem, Task, Way
-from candor.reasoning.tokenised import parts_of
+from candor.reasoning.think.asked import Answered
+from candor.reasoning.think.tokenised import parts_of
 from candor.reasoning.ways import STOPS, Asking
 
 Progress = Callable[[int], None]
