@@ -52,6 +52,12 @@ def show_mask(
     count: Annotated[int, typer.Option("--count", min=1, help="Show so many conversations.")] = 3,
     borders: Annotated[bool, typer.Option("--borders", help="Show where tokens end, too.")] = False,
     layout: LayoutName = "auto",
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tool", help="A tool that the assistant calls, such as calculator: results aren't learned."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a model reads of a conversation, and which tokens of it are learned.
@@ -62,14 +68,16 @@ def show_mask(
     from candor.data.chat_files import read_conversations  # noqa: PLC0415
     from candor.data.conversations import encode_turns  # noqa: PLC0415
     from candor.engine.text import TokenText  # noqa: PLC0415
+    from candor.tools import named_tools  # noqa: PLC0415
 
     rows = read_conversations(file, layout=_layout(layout))
     tokenizer = _tokenizer(model, template)
+    tools = named_tools(tool or (), tokenizer.get_added_vocab())  # type: ignore[operator]
     table = TokenText(tokenizer)
     console = Console(highlight=False)
     for number, (where, conversation) in enumerate(islice(rows, count)):
         try:
-            examples = encode_turns(conversation, tokenizer)
+            examples = encode_turns(conversation, tokenizer, tools=tools)
         except CandorError as error:
             raise CandorError(f"{where}: {error.message}", fix=error.fix) from error
         if number == 0 and not as_json:
