@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from candor.engine.text import TokenText
-from candor.tools.tool import Tool, ToolLimits, inserted_text
+from candor.tools.tool import Tool, ToolLimits, inserted_text, marks_of
 
 
 class Calls:
@@ -20,6 +20,7 @@ class Calls:
         text: the tokenizer's.
         tools: at least one.
         limits: of this completion.
+        before: the prompt's last tokens, so that the first token's text has its space, if any.
 
     Attributes:
         forced: tokens that come next, instead of drawn ones.
@@ -27,12 +28,14 @@ class Calls:
         shown: the marks that are control tokens, which a completion's text leaves out otherwise.
     """
 
-    def __init__(self, text: TokenText, tools: Sequence[Tool], limits: ToolLimits) -> None:
+    def __init__(
+        self, text: TokenText, tools: Sequence[Tool], limits: ToolLimits, before: Sequence[int] = ()
+    ) -> None:
         self.forced: deque[int] = deque()
         self.inserted: list[bool] = []
-        self.shown = marks_among(text, tools)
+        self.shown = text.control_tokens([mark for tool in tools for mark in marks_of(tool)])
         self._table, self._tools, self._limits = text, tools, limits
-        self._stream = text.stream(skip_special=False)
+        self._stream = text.stream(skip_special=False, before=before)
         self._text = ""  # what was drawn since the last insertion
         self._searched = 0  # of it, where the search for closing marks goes on
         self._longest = max(len(tool.closing) for tool in tools)
@@ -91,13 +94,3 @@ class Calls:
     def _tokens(self, tool: Tool, result: str, behind: str) -> list[int]:
         text = inserted_text(tool, result)
         return self._table.encode(text.removeprefix(behind), after=tool.closing + behind)
-
-
-def marks_among(text: TokenText, tools: Sequence[Tool]) -> frozenset[int]:
-    """Marks of tools that are control tokens of a vocabulary."""
-    marks = [
-        mark
-        for tool in tools
-        for mark in (tool.opening, tool.closing, tool.result_opening, tool.result_closing)
-    ]
-    return text.control_tokens(marks)

@@ -137,7 +137,7 @@ class Request:
                 row = Row(self, place, setting, row_key(setting.seed, self.index, place))
                 row.shift.update(setting.logit_bias)
                 if setting.tools:
-                    row.calls = Calls(text, setting.tools, setting.tool_limits)
+                    row.calls = Calls(text, setting.tools, setting.tool_limits, self.ids[-_BEFORE:])
                 if self.watched or setting.stop:
                     shown = row.calls.shown if row.calls is not None else ()
                     row.growing = GrowingText(self.stream(text, shown), setting.stop)

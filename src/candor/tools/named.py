@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from candor.core.errors import CandorError
 from candor.tools.calculator import Calculator
-from candor.tools.tool import Tool
+from candor.tools.tool import Tool, marks_of
 
 # Each in two spellings: marks that are plain text, and marks that are special tokens.
 _SPELLINGS: dict[str, tuple[Tool, Tool]] = {"calculator": (Calculator(), Calculator.by_tokens())}
@@ -32,8 +32,3 @@ def named_tools(names: Sequence[str], vocabulary: Collection[str] = ()) -> tuple
         plain, special = _SPELLINGS[name]
         found.append(special if set(marks_of(special)) <= set(vocabulary) else plain)
     return tuple(found)
-
-
-def marks_of(tool: Tool) -> tuple[str, str, str, str]:
-    """A tool's marks, in the order in which they are written."""
-    return tool.opening, tool.closing, tool.result_opening, tool.result_closing

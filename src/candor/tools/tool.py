@@ -80,6 +80,11 @@ class ToolLimits:
                 )
 
 
+def marks_of(tool: Tool) -> tuple[str, str, str, str]:
+    """A tool's marks, in the order in which they are written."""
+    return tool.opening, tool.closing, tool.result_opening, tool.result_closing
+
+
 def inserted_text(tool: Tool, result: str) -> str:
     """What stands behind a call's closing mark."""
     return f"{tool.result_opening}{result}{tool.result_closing}"
