@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Direct:
 
     def read(self, completion: str) -> str | None:
         _, found, behind = completion.rpartition("Answer:")
-        return behind.strip().partition("\n")[0].strip().removesuffix(".") if found else completion.strip()
+        return behind.strip().partition("\n")[0].strip().removesuffix(".") if found else None
 
 
 def problems(count: int, seed: int, sign: str = "+") -> list[Any]:
@@ -73,7 +74,9 @@ def asked(
     made = engine.generate([way.prompt(row, shown) for row in rows], sampling)
     for row, generation in zip(rows, made, strict=True):
         completion = generation.completions[0]
-        answer = way.read(completion.text)
+        # Whoever keeps to no form is read kindly, by the last number.
+        numbers = re.findall(r"[0-9][0-9,]*", completion.text)
+        answer = way.read(completion.text) or (numbers[-1] if numbers else None)
         a, sign, b = row.question.removeprefix("What is ").removesuffix("?").split()
         call = f"<calc>{a} {sign} {b}</calc>"
         found.append(

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
-from tiny_engine import ENDS, KINDS, PROMPTS, ids_of, tiny_engine, words
+from openai_server import OpenAIServer
+from tiny_engine import ENDS, KINDS, PROMPTS, ids_of, tiny_engine, tiny_tokenizer, words
 
 from byte_models import byte_model, byte_tokenizer
 from candor.core.errors import CandorError
 from candor.engine.flow import Room
 from candor.engine.local import LocalEngine
-from candor.engine.protocol import Completion, Sampling, refuse_tools
+from candor.engine.protocol import Completion, Sampling
+from candor.engine.remote import RemoteEngine
 from candor.engine.rows import Request
+from candor.engine.vllm import VllmEngine
 from candor.model.tokens import NewToken, add_tokens
 from candor.tools import Calculator, ToolLimits
 
@@ -243,7 +247,18 @@ def test_limits_hold_for_each_completion() -> None:
             assert end == len(completion.token_ids) or 1 in completion.token_ids[start:end]
 
 
-def test_engines_that_can_not_insert_say_so() -> None:
-    with pytest.raises(CandorError, match=r"a server can't insert.*\n.*use the local engine"):
-        refuse_tools([Sampling(), Sampling(tools=(Counted(),))], "a server")
-    refuse_tools([Sampling()], "a server")
+def test_engines_that_can_not_insert_say_so_before_they_ask_anything() -> None:
+    class Unused:
+        """As much of `vllm.LLM` as its engine looks at when it is made."""
+
+        model_config = SimpleNamespace(max_model_len=96)
+
+    sampling = [Sampling(), Sampling(tools=(Counted(),))]
+    vllm = VllmEngine(Unused(), tiny_tokenizer(), name="vllm", ends=())
+    with pytest.raises(CandorError, match=r"the vllm engine can't insert.*\n.*use the local engine"):
+        vllm.generate(["w20"], sampling)
+    with OpenAIServer() as server:
+        remote = RemoteEngine(server.url)
+        with pytest.raises(CandorError, match=r"a server can't insert.*\n.*use the local engine"):
+            remote.generate(["w20"], sampling)
+        assert server.bodies() == []
