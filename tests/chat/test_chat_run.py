@@ -410,3 +410,27 @@ def test_a_base_model_is_tuned_with_the_plain_template(tmp_path: Path, file: Pat
     assert load_model(spec).get_input_embeddings().weight.shape == (
         load_model(str(base)).get_input_embeddings().weight.shape
     )
+
+
+def test_the_results_of_a_runs_tools_are_not_learned(checkpoint: Path, tmp_path: Path) -> None:
+    turns = [
+        {"role": "user", "content": "2 * 3?"},
+        {"role": "assistant", "content": "<calc>2*3</calc><result>6</result>"},
+    ]
+    numbered = [[{**turns[0], "content": f"{i}: 2 * 3?"}, turns[1]] for i in range(12)]
+    write_jsonl(tmp_path / "calls.jsonl", [{"messages": messages} for messages in numbered])
+    learned = {}
+    for tools in ((), ("calculator",)):
+        settings = recipe(checkpoint, tmp_path / "calls.jsonl", data__tools=tools)
+        with running(tmp_path / f"run{len(tools)}", settings) as run:
+            run.up_to("data")
+            tokenizer = run.load_tokenizer()
+            (example, *_) = [found[-1] for found in run._examples("train", tokenizer)]
+            pairs = zip(example.token_ids, example.supervised, strict=True)
+            learned[tools] = tokenizer.decode([token for token, learn in pairs if learn])
+            counted = read_json(run.run.path("data", "mix.json"))["total"]["supervised"]
+            assert counted % sum(example.supervised) == 0
+    assert learned == {
+        (): "<calc>2*3</calc><result>6</result><|im_end|>",
+        ("calculator",): "<calc>2*3</calc><|im_end|>",
+    }

@@ -48,6 +48,29 @@ def test_the_mask_is_shown_with_its_place_and_counts(candor: Callable[..., Resul
     assert "⟦H┊o┊<|end|>⟧" in candor("chat", "show-mask", file, "--model", model, "--borders").out
 
 
+def test_a_tools_results_are_shown_as_read_only(candor: Callable[..., Result], model: Path) -> None:
+    file = write("chats.jsonl", row("2 * 3?", "<calc>2*3</calc><result>6</result> It is 6."))
+    shown = candor("chat", "show-mask", file, "--model", model, "--tool", "calculator").out
+    assert "⟦<calc>2*3</calc>⟧<result>6</result>⟦ It is 6.<|end|>⟧" in shown
+    without = candor("chat", "show-mask", file, "--model", model).out
+    assert "⟦<calc>2*3</calc><result>6</result> It is 6.<|end|>⟧" in without
+    unknown = candor("chat", "show-mask", file, "--model", model, "--tool", "search")
+    assert unknown.code == 2
+    assert "there is no tool 'search'" in unknown.err
+
+
+def test_a_result_that_is_never_closed_is_a_problem_with_its_line(
+    candor: Callable[..., Result], model: Path
+) -> None:
+    good, bad = "<calc>2*3</calc><result>6</result>", "<calc>2*4</calc><result>8"
+    file = write("chats.jsonl", row("2 * 3?", good), row("2 * 4?", bad))
+    assert candor("chat", "check", file, "--model", model).code == 0
+    result = candor("chat", "check", file, "--model", model, "--tool", "calculator")
+    assert result.code == 2
+    assert "chats.jsonl:2" in result.err
+    assert "never closed" in result.err
+
+
 def test_the_mask_as_json_has_a_line_for_each_conversation(
     candor: Callable[..., Result], model: Path
 ) -> None:

@@ -18,6 +18,8 @@ from candor.data.conversations import Example, encode_turns
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from candor.tools import Tool
+
 
 def check_files(
     files: Sequence[Path],
@@ -25,6 +27,7 @@ def check_files(
     *,
     layout: Layout = "auto",
     max_tokens: int | None = None,
+    tools: Sequence[Tool] = (),
     samples: int = 3,
     reporter: Reporter | None = None,
 ) -> tuple[Mix, Tally]:
@@ -35,6 +38,7 @@ def check_files(
         tokenizer: with a chat template.
         layout: of the rows.
         max_tokens: conversations with more count as problems.
+        tools: whose results the assistant's turns may have in them.
         samples: of how many problems of each kind the message is kept.
         reporter: shows progress.
 
@@ -54,7 +58,7 @@ def check_files(
                 for where, conversation in rows:
                     bar.advance()
                     try:
-                        example = encode_turns(conversation, tokenizer)[-1]
+                        example = encode_turns(conversation, tokenizer, tools=tools)[-1]
                     except CandorError as error:
                         problem = refused(error, where)
                         tally.leave_out(problem.reason, problem)

@@ -11,6 +11,7 @@ from candor.data.conversations import Example
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Message, Sampling
 from candor.model.batches import collate, supervised_places
+from candor.tools import Tool
 from candor.train.loss import Objective
 
 
@@ -46,9 +47,14 @@ def loss_change(
     ).as_dict()
 
 
-def replies(engine: LocalEngine, prompts: Sequence[str], tokens: int, seed: int) -> list[dict[str, Any]]:
+def replies(
+    engine: LocalEngine, prompts: Sequence[str], tokens: int, seed: int, tools: tuple[Tool, ...] = ()
+) -> list[dict[str, Any]]:
     """The likeliest reply to each first message, and a draw; whether the model ended them by itself."""
-    settings = [Sampling(max_tokens=tokens), Sampling(max_tokens=tokens, temperature=0.8, seed=seed)]
+    settings = [
+        Sampling(max_tokens=tokens, tools=tools),
+        Sampling(max_tokens=tokens, temperature=0.8, seed=seed, tools=tools),
+    ]
     asked: list[list[Message]] = [[Message(role="user", content=prompt)] for prompt in prompts]
     rows = []
     for prompt, found in zip(prompts, engine.generate(asked, settings), strict=True):

@@ -32,6 +32,7 @@ from candor.data.embedded_chats import embedded_chats
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import set_template, template_text
 from candor.model.load import load_model, load_tokenizer, resolve, save_checkpoint
+from candor.tools import Tool, named_tools
 from candor.train.adapters import merged
 from candor.train.loop import StepMetrics, fit
 from candor.train.state import clear_state
@@ -70,6 +71,9 @@ class ChatRun:
             )
         return tokenizer
 
+    def _tools(self, tokenizer: PreTrainedTokenizerBase) -> tuple[Tool, ...]:
+        return named_tools(self.recipe.data.tools, tokenizer.get_added_vocab())  # type: ignore[operator]
+
     def _load_model(self) -> PreTrainedModel:
         settings = self.recipe.model
         return load_model(settings.name, dtype="bfloat16", trust_remote_code=settings.trust_remote_code)
@@ -79,7 +83,7 @@ class ChatRun:
     def data(self) -> None:
         """Read the conversations, leave out what can't be learned from, hold some out."""
         settings, tokenizer = self.recipe.data, self.load_tokenizer()
-        mix, tally = MixCounter(settings.max_tokens), Tally()
+        mix, tally, tools = MixCounter(settings.max_tokens), Tally(), self._tools(tokenizer)
         rows: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
         with self.reporter.bar("reading conversations", None) as bar:
             for source in settings.sources:
@@ -91,7 +95,7 @@ class ChatRun:
                 for document, where, conversation in self._conversations(source, tally):
                     bar.advance()
                     try:
-                        whole = encode_turns(conversation, tokenizer)[-1]
+                        whole = encode_turns(conversation, tokenizer, tools=tools)[-1]
                     except CandorError as error:
                         problem = refused(error, where)
                         if not settings.skip_invalid:
@@ -233,9 +237,10 @@ class ChatRun:
         clear_state(self.run.path("training"))
 
     def _examples(self, side: str, tokenizer: PreTrainedTokenizerBase) -> Iterator[list[Example]]:
+        tools = self._tools(tokenizer)
         for _, row in read_json_lines(self.run.path("data", f"{side}.jsonl")):
             given = {"messages": row["messages"], "weight": row["weight"]}
-            yield encode_turns(Conversation.model_validate(given), tokenizer)
+            yield encode_turns(Conversation.model_validate(given), tokenizer, tools=tools)
 
     def _new_tokens(self, examples: list[Example]) -> tuple[int, ...]:
         """Tokens among these that the base model never saw: with LoRA, their rows have to be trained too."""
@@ -258,7 +263,9 @@ class ChatRun:
             engine = LocalEngine(model, tokenizer, name=moment)
             with self.reporter.bar(f"held-out conversations, {moment}", len(examples)) as bar:
                 nats[moment] = losses(engine, examples, bar.advance)
-            said[moment] = replies(engine, settings.prompts, settings.reply_tokens, self.recipe.seed)
+            said[moment] = replies(
+                engine, settings.prompts, settings.reply_tokens, self.recipe.seed, self._tools(tokenizer)
+            )
             if cases:
                 with self.reporter.bar(f"what depends on earlier turns, {moment}", 2 * len(cases)) as bar:
                     answered[moment] = threads.evaluate(engine, cases, lead=lead, on_progress=bar.advance)

@@ -68,6 +68,11 @@ class ChatDataSettings(Settings):
     validation: float = Field(
         default=0.05, gt=0, lt=1, description="Share of the conversations held out, drawn by what they say."
     )
+    tools: tuple[Literal["calculator"], ...] = Field(
+        default=(),
+        description="Tools that the assistant calls in these conversations: their results are read, not "
+        "learned, and replies after training may call them.",
+    )
 
 
 _TRAIN = TrainSettings.model_fields

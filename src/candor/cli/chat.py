@@ -43,6 +43,13 @@ LayoutName = Annotated[
     typer.Option("--layout", help="Of the rows: auto, messages, sharegpt, alpaca or completion."),
 ]
 
+ToolNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tool", help="A tool that the assistant calls, such as calculator: results aren't learned."
+    ),
+]
+
 
 @app.command("show-mask")
 def show_mask(
@@ -52,6 +59,7 @@ def show_mask(
     count: Annotated[int, typer.Option("--count", min=1, help="Show so many conversations.")] = 3,
     borders: Annotated[bool, typer.Option("--borders", help="Show where tokens end, too.")] = False,
     layout: LayoutName = "auto",
+    tool: ToolNames = None,
     as_json: Json = False,
 ) -> None:
     """Show what a model reads of a conversation, and which tokens of it are learned.
@@ -62,14 +70,16 @@ def show_mask(
     from candor.data.chat_files import read_conversations  # noqa: PLC0415
     from candor.data.conversations import encode_turns  # noqa: PLC0415
     from candor.engine.text import TokenText  # noqa: PLC0415
+    from candor.tools import named_tools  # noqa: PLC0415
 
     rows = read_conversations(file, layout=_layout(layout))
     tokenizer = _tokenizer(model, template)
+    tools = named_tools(tool or (), tokenizer.get_added_vocab())  # type: ignore[operator]
     table = TokenText(tokenizer)
     console = Console(highlight=False)
     for number, (where, conversation) in enumerate(islice(rows, count)):
         try:
-            examples = encode_turns(conversation, tokenizer)
+            examples = encode_turns(conversation, tokenizer, tools=tools)
         except CandorError as error:
             raise CandorError(f"{where}: {error.message}", fix=error.fix) from error
         if number == 0 and not as_json:
@@ -94,6 +104,7 @@ def check(
         typer.Option("--max-tokens", min=1, help="Conversations with more tokens are a problem, too."),
     ] = None,
     layout: LayoutName = "auto",
+    tool: ToolNames = None,
     as_json: Json = False,
 ) -> None:
     """Check every conversation of the files, and show what the mix is made of.
@@ -105,12 +116,19 @@ def check(
     from candor.chat.check import check_files  # noqa: PLC0415
     from candor.chat.mix import mix_table  # noqa: PLC0415
     from candor.core.progress import Reporter  # noqa: PLC0415
+    from candor.tools import named_tools  # noqa: PLC0415
 
     chosen = _layout(layout)
     tokenizer = _tokenizer(model, template)
     reporter = Reporter("json" if as_json else "auto")
     mix, tally = check_files(
-        files, tokenizer, layout=chosen, max_tokens=max_tokens, samples=_LISTED, reporter=reporter
+        files,
+        tokenizer,
+        layout=chosen,
+        max_tokens=max_tokens,
+        tools=named_tools(tool or (), tokenizer.get_added_vocab()),  # type: ignore[operator]
+        samples=_LISTED,
+        reporter=reporter,
     )
     if as_json:
         print(json.dumps({"mix": mix.as_json(), **tally.as_json()}, ensure_ascii=False))

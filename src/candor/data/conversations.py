@@ -8,7 +8,7 @@ those that a generation prompt gives, so that training and sampling see the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from candor.core.errors import CandorError
 from candor.data.types import Row
+from candor.tools.tool import Tool, result_spans
 
 # For models without a chat template. No token is trained for the first time: the question is plain text
 # and the end token is the one that the model already knows from the end of its documents.
@@ -106,11 +107,13 @@ def encode(
     *,
     max_tokens: int | None = None,
     last_only: bool = False,
+    tools: Sequence[Tool] = (),
 ) -> Example:
     """Tokenise a conversation and mark what the model has to write.
 
     Supervised are each assistant turn's content and the end token after it; nothing else. Turns after the
-    last assistant turn are left out, as no loss comes from them.
+    last assistant turn are left out, as no loss comes from them. Results of tools are read, not learned, and
+    have the tokens that the engine inserts: no token reaches over their borders.
 
     Args:
         conversation: the messages; at least one from the assistant.
@@ -118,12 +121,14 @@ def encode(
         template: a Jinja chat template, such as `plain_template(tokenizer)`.
         max_tokens: the most tokens allowed.
         last_only: of the assistant's turns only the last is supervised.
+        tools: whose results the assistant's turns may have in them.
 
     Raises:
         PrefixError: the template is not prefix-stable: an earlier turn is rendered differently once a later
             one follows.
         CandorError: there is no template, it fails on these messages, it writes no end token, the
-            conversation has no assistant turn, or it is longer than `max_tokens`.
+            conversation has no assistant turn, it is longer than `max_tokens`, or a tool's result is not
+            closed.
     """
     messages = [turn.model_dump() for turn in conversation.messages]
     places = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
@@ -141,8 +146,8 @@ def encode(
                 fix="give one conversation for each assistant turn, or a template that only ever appends",
             )
         end = len(whole) - len(_after_end_token(turns, whole, tokenizer, template))
-        for stop, learn in ((len(prompt), False), (end, True)):
-            ids = _extend(ids, text, (prompt if not learn else whole)[:stop], tokenizer)
+        for stop, learn in _parts(whole, len(prompt), end, tools):
+            ids = _extend(ids, text, whole[:stop], tokenizer)
             text = whole[:stop]
             supervised += [learn] * (len(ids) - len(supervised))
     if max_tokens is not None and len(ids) > max_tokens:
@@ -153,8 +158,21 @@ def encode(
     return Example(tuple(ids), tuple(supervised), conversation.weight)
 
 
+def _parts(whole: str, begin: int, end: int, tools: Sequence[Tool]) -> Iterator[tuple[int, bool]]:
+    """Yield (where a part of a text ends, whether it is learned): what comes before a turn, and the turn."""
+    yield begin, False
+    for start, stop in result_spans(whole[begin:end], tools) if tools else ():
+        yield begin + start, True
+        yield begin + stop, False
+    yield end, True
+
+
 def encode_turns(
-    conversation: Conversation, tokenizer: PreTrainedTokenizerBase, template: str | None = None
+    conversation: Conversation,
+    tokenizer: PreTrainedTokenizerBase,
+    template: str | None = None,
+    *,
+    tools: Sequence[Tool] = (),
 ) -> list[Example]:
     """Tokenise a conversation for any template: one example, or one for each assistant turn.
 
@@ -165,11 +183,11 @@ def encode_turns(
         CandorError: as `encode`.
     """
     try:
-        return [encode(conversation, tokenizer, template)]
+        return [encode(conversation, tokenizer, template, tools=tools)]
     except PrefixError:
         ends = [place + 1 for place, turn in enumerate(conversation.messages) if turn.role == "assistant"]
         parts = [conversation.model_copy(update={"messages": conversation.messages[:end]}) for end in ends]
-        return [encode(part, tokenizer, template, last_only=True) for part in parts]
+        return [encode(part, tokenizer, template, last_only=True, tools=tools) for part in parts]
 
 
 def encode_all(
@@ -178,6 +196,7 @@ def encode_all(
     template: str | None = None,
     *,
     max_tokens: int,
+    tools: Sequence[Tool] = (),
 ) -> tuple[list[Example], list[int]]:
     """Encode many conversations; return the examples and the indices of those left out as too long.
 
@@ -186,7 +205,7 @@ def encode_all(
     """
     examples, too_long = [], []
     for index, conversation in enumerate(conversations):
-        example = encode(conversation, tokenizer, template)
+        example = encode(conversation, tokenizer, template, tools=tools)
         if len(example.token_ids) > max_tokens:
             too_long.append(index)
         else:

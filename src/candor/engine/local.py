@@ -235,12 +235,14 @@ class LocalEngine:
     def _completion(self, row: Row) -> Completion:
         stopped = row.growing is not None and row.growing.stopped is not None
         tokens = row.tokens[:-1] if row.ended_by_token else row.tokens
+        shown = row.calls.shown if row.calls is not None else ()
         return Completion(
-            text=row.growing.text if row.growing and stopped else self.text.decode(tokens),
+            text=row.growing.text if row.growing and stopped else self.text.decode(tokens, shown=shown),
             token_ids=tuple(row.tokens),
             logprobs=tuple(row.logprobs),
             finish_reason=row.finish or "length",
             top_logprobs=tuple(self._by_text(*top) for top in row.top),
+            inserted=tuple(row.calls.inserted) if row.calls is not None and any(row.calls.inserted) else (),
         )
 
     def _by_text(self, tokens: Sequence[int], logprobs: Sequence[float]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from candor.core.errors import CandorError
+from candor.tools.tool import Tool, ToolLimits, check_tools
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ class Sampling:
     top_logprobs: int = 0  # alternatives to return for each token
     min_p: float = 0.0  # tokens less probable than this share of the likeliest are left out
     # Taken from a token's logit for each time that the completion has it already, and once if it has it at
-    # all (OpenAI's penalties).
+    # all (OpenAI's penalties). Inserted tokens don't count.
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()  # (token, what is added to its logit)
@@ -62,6 +63,10 @@ class Sampling:
     # Tokens that the first draw may not take (a refusal's first word, to hear the answer behind it). Local
     # engine only; the first log-probability is then relative to the tokens that are left.
     forbid_first: tuple[int, ...] = ()
+    # What the model may call while it writes: behind each call the engine inserts the result, a token a step.
+    # Inserted tokens count for `max_tokens`, and neither end nor stop a completion. Local engine only.
+    tools: tuple[Tool, ...] = ()
+    tool_limits: ToolLimits = field(default_factory=ToolLimits)
 
     def __post_init__(self) -> None:
         # Written so that a NaN fails too.
@@ -84,6 +89,7 @@ class Sampling:
         ):
             if not fine:
                 raise CandorError(f"{name} is {getattr(self, name)!r}", fix=f"{name} must be {wanted}")
+        check_tools(self.tools)
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,10 @@ class Completion:
     `logprobs` are natural logarithms of the model's own probabilities, at temperature 1 and before any
     bias, penalty or truncation, one for each of `token_ids` (the end token, when one was drawn, included),
     whatever the sampling settings were. Empty when a remote server does not return them.
+
+    `inserted` says for each token whether the engine put it there, as a tool's result, instead of drawing it;
+    empty when there is none. Such a token's log-probability is what the model would have given it: nothing
+    that was sampled, so a policy gradient leaves it out.
     """
 
     text: str
@@ -100,6 +110,7 @@ class Completion:
     logprobs: tuple[float, ...]
     finish_reason: Literal["stop", "length"]
     top_logprobs: tuple[dict[str, float], ...] = ()
+    inserted: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,19 @@ def settings_of(sampling: Sampling | Sequence[Sampling]) -> list[Sampling]:
     if not settings:
         raise ValueError("no sampling settings: there is nothing to generate")
     return settings
+
+
+def refuse_tools(settings: Sequence[Sampling], engine: str) -> None:
+    """For engines that can't insert anything into a completion while it is written.
+
+    Raises:
+        CandorError: one of the settings has tools.
+    """
+    if any(setting.tools for setting in settings):
+        raise CandorError(
+            f"{engine} can't insert a tool's results while the model writes",
+            fix="use the local engine for models that call tools, or leave the tools out",
+        )
 
 
 class Engine(Protocol):

@@ -18,7 +18,15 @@ from typing import TypeVar, cast
 from candor.core.errors import CandorError
 from candor.engine.endpoint import Endpoint, RefusedError
 from candor.engine.prompts import is_ids
-from candor.engine.protocol import Completion, Generation, Message, Prompt, Sampling, settings_of
+from candor.engine.protocol import (
+    Completion,
+    Generation,
+    Message,
+    Prompt,
+    Sampling,
+    refuse_tools,
+    settings_of,
+)
 from candor.engine.remote_scoring import RemoteScorer
 from candor.engine.wire import Cards, Choices
 
@@ -154,6 +162,7 @@ class RemoteEngine:
             CandorError: the server fails, or refuses a request; it says what the server said.
         """
         settings = settings_of(sampling)
+        refuse_tools(settings, "a server")
         starts = [sum(s.n for s in settings[:place]) for place in range(len(settings))]
         jobs = [
             partial(self._complete, index, prompt, setting, start)

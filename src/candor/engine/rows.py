@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
+from candor.engine.calls import Calls
 from candor.engine.protocol import Sampling
 from candor.engine.sampling import RowSettings, Shifts, draw, row_key
 from candor.engine.text import GrowingText, TextStream, TokenText
@@ -33,8 +34,9 @@ class Row:
         place: its own among the request's completions.
         sampling: how its tokens are drawn.
         key: what its random numbers come from.
-        tokens, logprobs, top: what was drawn so far; `top` only where the sampling asks for it.
+        tokens, logprobs, top: what was drawn or inserted so far; `top` only where the sampling asks for it.
         growing: its text so far, kept where it is watched or has to stop at strings.
+        calls: of tools; None where it has none.
         finish: why it ended, None as long as it goes on.
     """
 
@@ -46,16 +48,34 @@ class Row:
     logprobs: list[float] = field(default_factory=list)
     top: list[Alternatives] = field(default_factory=list)
     growing: GrowingText | None = None
+    calls: Calls | None = None
     finish: Literal["stop", "length"] | None = None
     ended_by_token: bool = False
     counts: Counter[int] = field(default_factory=Counter)
     shift: dict[int, float] = field(default_factory=dict)  # what is added to tokens' logits
 
+    @property
+    def forced(self) -> int | None:
+        """The next token, if it is not to be drawn."""
+        return self.calls.forced[0] if self.calls is not None and self.calls.forced else None
+
     def add(self, token: int, logprob: float, ends: Collection[int]) -> None:
         """Take a token, and see whether it is the last."""
-        sampling = self.sampling
         self.tokens.append(token)
         self.logprobs.append(logprob)
+        if self.calls is not None and self.calls.take_forced():
+            if self.growing is not None:
+                self.growing.insert(token)
+        else:
+            self._drawn(token, ends)
+        if self.finish is None and len(self.tokens) >= self.sampling.max_tokens:
+            self.finish = "length"
+        if self.finish and self.growing is not None:
+            self.growing.finish()
+
+    def _drawn(self, token: int, ends: Collection[int]) -> None:
+        """Count a drawn token, let it end or stop the completion, or close a call."""
+        sampling = self.sampling
         if sampling.frequency_penalty or sampling.presence_penalty:
             self.counts[token] += 1
             penalty = sampling.frequency_penalty * self.counts[token] + sampling.presence_penalty
@@ -64,10 +84,8 @@ class Row:
             self.finish, self.ended_by_token = "stop", True
         elif self.growing is not None and self.growing.push(token):
             self.finish = "stop"
-        elif len(self.tokens) >= sampling.max_tokens:
-            self.finish = "length"
-        if self.finish and self.growing is not None:
-            self.growing.finish()
+        elif self.calls is not None and len(self.tokens) < sampling.max_tokens:
+            self.calls.read(token)
 
 
 @dataclass(eq=False, repr=False)
@@ -118,13 +136,16 @@ class Request:
                 place = len(self.rows)
                 row = Row(self, place, setting, row_key(setting.seed, self.index, place))
                 row.shift.update(setting.logit_bias)
+                if setting.tools:
+                    row.calls = Calls(text, setting.tools, setting.tool_limits, self.ids[-_BEFORE:])
                 if self.watched or setting.stop:
-                    row.growing = GrowingText(self.stream(text), setting.stop)
+                    shown = row.calls.shown if row.calls is not None else ()
+                    row.growing = GrowingText(self.stream(text, shown), setting.stop)
                 self.rows.append(row)
 
-    def stream(self, text: TokenText) -> TextStream:
-        """A completion's tokens as they become text."""
-        return text.stream(before=self.ids[-_BEFORE:] if self.continues else ())
+    def stream(self, text: TokenText, shown: Collection[int] = ()) -> TextStream:
+        """A completion's tokens as they become text, with the control tokens that are `shown`."""
+        return text.stream(before=self.ids[-_BEFORE:] if self.continues else (), shown=shown)
 
     def forbid_first(self, token: int) -> None:
         """Don't let any of its completions begin with this token."""
@@ -146,7 +167,7 @@ def settings_of_rows(rows: Sequence[Row]) -> RowSettings:
 def draw_rows(
     rows: Sequence[Row], settings: RowSettings, logits_RV: torch.Tensor, ends: Collection[int]
 ) -> list[Row]:
-    """Draw a token for each row that goes on.
+    """Draw a token for each row that goes on, or take the one that is inserted next.
 
     Args:
         rows: those that have ended may be among them.
@@ -164,11 +185,24 @@ def draw_rows(
     settings.shifts = Shifts.of([row.shift for row in rows])
     tokens_R, logprobs_R = draw(logits_RV, settings, steps)
     going = [place for place, row in enumerate(rows) if row.finish is None]
+    forced = {place: token for place in going if (token := rows[place].forced) is not None}
+    if forced:
+        _insert(forced, logits_RV, tokens_R, logprobs_R)
     _add_alternatives(rows, going, logits_RV, tokens_R, logprobs_R)
     drawn = [*zip(tokens_R.tolist(), logprobs_R.tolist(), strict=True)]
     for place in going:
         rows[place].add(*drawn[place], ends)
     return [rows[place] for place in going]
+
+
+def _insert(
+    forced: Mapping[int, int], logits_RV: torch.Tensor, tokens_R: torch.Tensor, logprobs_R: torch.Tensor
+) -> None:
+    """Put tokens in the place of drawn ones, with the log-probabilities that the model gives them."""
+    places, tokens = list(forced), torch.tensor(list(forced.values()))
+    scores = torch.log_softmax(logits_RV[places].float(), dim=-1)
+    tokens_R[places] = tokens
+    logprobs_R[places] = scores.gather(1, tokens[:, None].to(scores.device)).squeeze(1).cpu()
 
 
 def _add_alternatives(

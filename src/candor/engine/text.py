@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -81,19 +81,49 @@ class TokenText:
         except UnicodeDecodeError:
             return "bytes:" + "".join(f"\\x{byte:02x}" for byte in self.bytes_of(token))
 
-    def decode(self, tokens: Sequence[int], *, skip_special: bool = True) -> str:
-        """The text of a row of tokens."""
+    def decode(self, tokens: Sequence[int], *, skip_special: bool = True, shown: Collection[int] = ()) -> str:
+        """The text of a row of tokens.
+
+        Args:
+            tokens: ids.
+            skip_special: leave control tokens out.
+            shown: all control tokens but these.
+        """
+        if skip_special and shown:
+            tokens = [token for token in tokens if token in shown or not self.special(token)]
+            skip_special = False
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=skip_special))
 
-    def stream(self, *, skip_special: bool = True, before: Sequence[int] = ()) -> TextStream:
+    def stream(
+        self, *, skip_special: bool = True, before: Sequence[int] = (), shown: Collection[int] = ()
+    ) -> TextStream:
         """The same, a token at a time.
 
         Args:
             skip_special: leave control tokens out.
             before: tokens whose text this one goes on; many vocabularies write a space at the start of a
                 word, but not at the start of a text.
+            shown: control tokens that are not left out.
         """
-        return _ByteStream(self, skip_special) if self.exact else _WindowStream(self, skip_special, before)
+        skipped = self._special.difference(shown) if skip_special else frozenset[int]()
+        return _ByteStream(self, skipped) if self.exact else _WindowStream(self, skip_special, before, shown)
+
+    def encode(self, text: str, after: str = "") -> list[int]:
+        """Tokens of a text that goes on another, which has its tokens already and keeps them.
+
+        Many vocabularies write the start of a text differently, so the two are written together where that
+        leaves the first alone, as in training (`candor.data.conversations`).
+        """
+        before, joint = self._ids(after), self._ids(after + text)
+        return joint[len(before) :] if joint[: len(before)] == before else self._ids(text)
+
+    def control_tokens(self, names: Sequence[str]) -> frozenset[int]:
+        """Ids of those names that are control tokens."""
+        added = self._tokenizer.added_tokens_decoder
+        return frozenset(token for token in self._special if added[token].content in names)
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids) if text else []
 
 
 class TextStream(Protocol):
@@ -109,12 +139,12 @@ class TextStream(Protocol):
 
 
 class _ByteStream:
-    def __init__(self, table: TokenText, skip_special: bool) -> None:
-        self._table, self._skips = table, skip_special
+    def __init__(self, table: TokenText, skipped: Collection[int]) -> None:
+        self._table, self._skipped = table, skipped
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
-        if self._skips and self._table.special(token):
+        if token in self._skipped:
             return ""
         return self._decoder.decode(self._table.bytes_of(token))
 
@@ -128,21 +158,23 @@ class _WindowStream:
     The two ends of the window move only where text ends with a whole character.
     """
 
-    def __init__(self, table: TokenText, skip_special: bool, before: Sequence[int]) -> None:
-        self._table, self._skips = table, skip_special
+    def __init__(
+        self, table: TokenText, skip_special: bool, before: Sequence[int], shown: Collection[int]
+    ) -> None:
+        self._table, self._skips, self._shown = table, skip_special, shown
         self._window = list(before)
         self._read = len(before)  # tokens of the window whose text has been given out
-        self._given = table.decode(before, skip_special=skip_special)  # their text
+        self._given = self._decode()  # their text
 
     def push(self, token: int) -> str:
         self._window.append(token)
-        text = self._table.decode(self._window, skip_special=self._skips)
+        text = self._decode()
         if text.endswith("\ufffd") or not text.startswith(self._given):
             return ""
         return self._move(text)
 
     def finish(self) -> str:
-        text = self._table.decode(self._window, skip_special=self._skips)
+        text = self._decode()
         return self._move(text) if text.startswith(self._given) else ""
 
     def _move(self, text: str) -> str:
@@ -150,8 +182,11 @@ class _WindowStream:
         if piece:
             self._window = self._window[self._read :]
             self._read = len(self._window)
-            self._given = self._table.decode(self._window, skip_special=self._skips)
+            self._given = self._decode()
         return piece
+
+    def _decode(self) -> str:
+        return self._table.decode(self._window, skip_special=self._skips, shown=self._shown)
 
 
 class GrowingText:
@@ -168,11 +203,17 @@ class GrowingText:
         self._stream, self._stops = stream, stops
         self._longest = max(map(len, stops), default=0)
         self._taken = 0
+        self._floor = 0  # stop strings lie behind it as a whole
         self._finished = False
 
     def push(self, token: int) -> bool:
         """Add a token; True if the text has come to a stop string."""
         return self._add(self._stream.push(token))
+
+    def insert(self, token: int) -> None:
+        """Add a token that nobody drew: no stop string is looked for in it, or across it."""
+        self.text += self._stream.push(token)
+        self._floor = len(self.text)
 
     def finish(self) -> None:
         """No more tokens come."""
@@ -192,7 +233,7 @@ class GrowingText:
     def _add(self, piece: str) -> bool:
         if not piece:
             return False
-        begin = max(0, len(self.text) - self._longest + 1)
+        begin = max(self._floor, len(self.text) - self._longest + 1)
         self.text += piece
         found = [(place, stop) for stop in self._stops if (place := self.text.find(stop, begin)) >= 0]
         if found:
@@ -202,7 +243,7 @@ class GrowingText:
 
     def _held(self) -> int:
         """Characters at the end that a stop string may begin with."""
-        for length in range(min(self._longest - 1, len(self.text) - self._taken), 0, -1):
+        for length in range(min(self._longest - 1, len(self.text) - max(self._taken, self._floor)), 0, -1):
             if any(len(stop) > length and self.text.endswith(stop[:length]) for stop in self._stops):
                 return length
         return 0

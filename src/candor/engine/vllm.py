@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from candor.core.errors import CandorError
 from candor.engine.prompts import encode_pairs, encode_prompt, end_tokens, set_template
-from candor.engine.protocol import Completion, Generation, Prompt, Sampling, settings_of
+from candor.engine.protocol import Completion, Generation, Prompt, Sampling, refuse_tools, settings_of
 from candor.engine.sampling import row_key
 from candor.model.load import load_tokenizer, resolve
 
@@ -142,6 +142,7 @@ class VllmEngine:
                 "vLLM can't be told to leave out tokens at the first place only",
                 fix="use the local engine for this",
             )
+        refuse_tools(settings, "the vllm engine")
         ids = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
         longest = max(setting.max_tokens for setting in settings)
         for index, prompt in enumerate(ids):
