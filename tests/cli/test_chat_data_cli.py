@@ -105,6 +105,17 @@ def test_ten_problems_of_all_files_are_named_with_their_places(
     assert len(lines) == 12
 
 
+def test_what_tuning_would_cut_is_no_problem_if_it_may(candor: Callable[..., Result], model: Path) -> None:
+    file = write("a.jsonl", row(*["Hi", "Ho"] * 4), row("Hi", "x" * 80))
+    words = ("chat", "check", file, "--model", model, "--max-tokens", 60)
+    assert "2 problems: too long (2)" in candor(*words).err
+    result = candor(*words, "--split")
+    assert "cut into pieces that fit" in result.out
+    assert "1 problem: too long (1):\n  a.jsonl:2: has no reply that fits into 60 tokens" in result.err
+    alone = candor("chat", "check", file, "--model", model, "--split")
+    assert (alone.code, "--max-tokens 1024" in alone.err) == (2, True)
+
+
 def test_one_problem_is_told_as_one(candor: Callable[..., Result], model: Path) -> None:
     result = candor("chat", "check", write("a.jsonl", row("Hi")), "--model", model)
     assert result.code == 2

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="From a base model to one that converses: `check` the data, `add-tokens`, `tune`, then `talk`.\n\n"
-    "`show-mask` shows what is learned, `evaluate` what a model makes of earlier turns.",
+    "`show-mask` shows what is learned, `evaluate` what a model makes of earlier turns and "
+    "how sure it sounds.",
     no_args_is_help=True,
 )
 
@@ -93,6 +94,9 @@ def check(
         int | None,
         typer.Option("--max-tokens", min=1, help="Conversations with more tokens are a problem, too."),
     ] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="With --max-tokens: cut them between turns, as `tune` does.")
+    ] = False,
     layout: LayoutName = "auto",
     as_json: Json = False,
 ) -> None:
@@ -103,14 +107,22 @@ def check(
     Problems are named with file and line, up to ten of them, and the exit code is then 2.
     """
     from candor.chat.check import check_files  # noqa: PLC0415
-    from candor.chat.mix import mix_table  # noqa: PLC0415
+    from candor.chat.mix_table import mix_table  # noqa: PLC0415
     from candor.core.progress import Reporter  # noqa: PLC0415
 
     chosen = _layout(layout)
+    if split and max_tokens is None:
+        raise CandorError("--split needs a length", fix="give it, such as --max-tokens 1024")
     tokenizer = _tokenizer(model, template)
     reporter = Reporter("json" if as_json else "auto")
     mix, tally = check_files(
-        files, tokenizer, layout=chosen, max_tokens=max_tokens, samples=_LISTED, reporter=reporter
+        files,
+        tokenizer,
+        layout=chosen,
+        max_tokens=max_tokens,
+        split=split,
+        samples=_LISTED,
+        reporter=reporter,
     )
     if as_json:
         print(json.dumps({"mix": mix.as_json(), **tally.as_json()}, ensure_ascii=False))
