@@ -248,13 +248,13 @@ def main() -> None:
             ask("base", base, held_out, seed)
         for arm in ARMS:
             ask(arm, tuned(arm, data[arm], most, options, seed), held_out, seed)
-    report(rows, facts)
     if options.out:
         whole = {
             name: {arm: [row.model_dump(mode="json") for row in some] for arm, some in found.items()}
             for name, found in (("eighty", rows), ("facts", facts))
         }
         options.out.write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    report(rows, facts)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,15 @@ def test_the_mask_is_shown_with_its_place_and_counts(candor: Callable[..., Resul
     assert "⟦H┊o┊<|end|>⟧" in candor("chat", "show-mask", file, "--model", model, "--borders").out
 
 
+def test_pieces_of_a_long_conversation_are_shown_as_they_are_learned(
+    candor: Callable[..., Result], model: Path
+) -> None:
+    file = write("chats.jsonl", row("Hi", "Ho", "And?", "So."))
+    result = candor("chat", "show-mask", file, "--model", model, "--max-tokens", 30)
+    assert result.out.count("chats.jsonl:1\n<|turn|>user ") == 2
+    assert "<|turn|>user And?<|end|>↵\n<|turn|>assistant ⟦So.<|end|>⟧" in result.out
+
+
 def test_the_mask_as_json_has_a_line_for_each_conversation(
     candor: Callable[..., Result], model: Path
 ) -> None:

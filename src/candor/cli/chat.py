@@ -52,6 +52,12 @@ def show_mask(
     template: Template = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Show so many conversations.")] = 3,
     borders: Annotated[bool, typer.Option("--borders", help="Show where tokens end, too.")] = False,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens", min=1, help="Show the pieces that `tune` cuts longer conversations into."
+        ),
+    ] = None,
     layout: LayoutName = "auto",
     as_json: Json = False,
 ) -> None:
@@ -62,6 +68,7 @@ def show_mask(
     from candor.chat.mask import Mask, print_legend  # noqa: PLC0415
     from candor.data.chat_files import read_conversations  # noqa: PLC0415
     from candor.data.conversations import encode_turns  # noqa: PLC0415
+    from candor.data.long_chats import encode_pieces  # noqa: PLC0415
     from candor.engine.text import TokenText  # noqa: PLC0415
 
     rows = read_conversations(file, layout=_layout(layout))
@@ -70,7 +77,11 @@ def show_mask(
     console = Console(highlight=False)
     for number, (where, conversation) in enumerate(islice(rows, count)):
         try:
-            examples = encode_turns(conversation, tokenizer)
+            examples = (
+                encode_turns(conversation, tokenizer)
+                if max_tokens is None
+                else encode_pieces(conversation, tokenizer, max_tokens=max_tokens).examples
+            )
         except CandorError as error:
             raise CandorError(f"{where}: {error.message}", fix=error.fix) from error
         if number == 0 and not as_json:

@@ -229,7 +229,7 @@ def evaluate(
 
 def _parts(what: str | None) -> list[str]:
     """What is to be measured."""
-    parts = list(_PARTS) if what is None else [part.strip() for part in what.split(",")]
+    parts: list[str] = [*_PARTS] if what is None else [part.strip() for part in what.split(",")]
     for part in parts:
         if part not in _PARTS:
             raise InputError(

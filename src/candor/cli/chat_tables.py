@@ -29,6 +29,7 @@ _KINDS = {
     "bare": "simply said",
     "sure_and_wrong": "wrong, no doubt said",
 }
+_TRUTHS = {"right_asserted": "no doubt said of right", "wrong_asserted": "no doubt said of wrong"}
 _LEVELS = {
     "easy": "known to most",
     "hard": "known to few",
@@ -37,7 +38,7 @@ _LEVELS = {
 }
 
 
-def table_of(rates: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Any]]:
+def table_of(rates: Mapping[str, Mapping[Any, Estimate]]) -> dict[str, dict[str, Any]]:
     """Estimates as plain values."""
     return {
         group: {measure: value.as_dict() for measure, value in row.items()} for group, row in rates.items()
@@ -54,9 +55,10 @@ def show_threads(found: Mapping[str, Any]) -> None:
         rows = {name: [found["after"][group][m] for m in _MEASURES] for group, name in _named(found)}
         _show("What depends on earlier turns", ["likelier", "written"], rows)
         return
+    columns = list(_columns(found))
     for measure, words in _MEASURES.items():
         rows = {name: _moments(found, group, measure) for group, name in _named(found)}
-        _show(f"What depends on earlier turns: {words.lower()}", ["before", "after", "change"], rows)
+        _show(f"What depends on earlier turns: {words.lower()}", columns, rows)
 
 
 def show_tone(found: Mapping[str, Any]) -> None:
@@ -66,18 +68,14 @@ def show_tone(found: Mapping[str, Any]) -> None:
         found: as `tone_measure.tone_metrics` has it; `before` and `change` may be missing.
     """
     n = found["after"]["all"]["bare"]["n"]
-    columns = ["before", "after", "change"] if "before" in found else ["share"]
+    columns = list(_columns(found)) if "before" in found else ["share"]
     rows = {name: _moments(found, "all", kind) for kind, name in _KINDS.items()}
     for level, words in _LEVELS.items():
         if level in found["after"]:
             rows[f"unsure: {words}"] = _moments(found, level, "unsure")
+    for name, words in _TRUTHS.items():
+        rows[words] = [found["truth"].get(moment, {}).get(name, {}) for moment in _columns(found)]
     _show(f"How sure its replies to {n} questions sound", columns, rows)
-    for moment, truth in found["truth"].items():
-        when = f"{moment}: " if "before" in found else ""
-        print(
-            f"{when}no doubt is said of {percent(truth['right_asserted'], 0)} of its right answers and of "
-            f"{percent(truth['wrong_asserted'], 0)} of its wrong ones"
-        )
 
 
 def _named(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -86,8 +84,11 @@ def _named(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _moments(found: Mapping[str, Any], group: str, measure: str) -> list[dict[str, Any]]:
     """An estimate for each column."""
-    moments = ("before", "after", "change") if "before" in found else ("after",)
-    return [found[moment][group][measure] for moment in moments]
+    return [found[moment][group][measure] for moment in _columns(found)]
+
+
+def _columns(found: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("before", "after", "change") if "before" in found else ("after",)
 
 
 def _show(title: str, columns: list[str], rows: Mapping[str, list[dict[str, Any]]]) -> None:
