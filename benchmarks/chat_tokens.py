@@ -53,11 +53,11 @@ def ends_only(examples: list[Any], end: int) -> list[Any]:
 def loss_of(model: Any, tokenizer: Any, examples: list[Any]) -> float:
     """Mean over the supervised tokens."""
     from candor.chat.measure import losses
+    from candor.data.encoded import Encoded
     from candor.engine.local import LocalEngine
-    from candor.model.batches import supervised_places
 
-    nats = losses(LocalEngine(model, tokenizer), examples)
-    return sum(nats) / sum(len(supervised_places(example)) for example in examples)
+    costs = losses(LocalEngine(model, tokenizer), Encoded(examples, list(range(len(examples)))))
+    return float(costs.nats.sum() / costs.tokens.sum())
 
 
 def unprompted(model: Any, tokenizer: Any, new: set[int], seed: int) -> float:

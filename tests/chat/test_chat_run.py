@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from byte_models import byte_model, byte_tokenizer
-from candor.chat import pipeline, threads
+from candor.chat import gather, pipeline, threads
 from candor.chat.add_tokens import add_chat_tokens, new_rows
 from candor.chat.pipeline import ChatRun
 from candor.chat.recipe import ChatRecipe
@@ -24,7 +24,8 @@ from candor.core.files import read_json, read_json_lines, write_jsonl
 from candor.core.progress import Reporter
 from candor.core.recipe import validated
 from candor.core.run import Run
-from candor.data.conversations import CHATML_TEMPLATE, PLAIN_TEMPLATE, lead_of
+from candor.data.conversations import CHATML_TEMPLATE, PLAIN_TEMPLATE, Conversation, encode, lead_of
+from candor.data.encoded import Encoded, read_encoded
 from candor.model.load import load_model, load_tokenizer, save_checkpoint
 
 WORDS = ("hello", "well", "who", "he", "we", "hell", "how", "low")
@@ -62,7 +63,7 @@ def recipe(model: Path | str, file: Path, **changes: Any) -> ChatRecipe:
             "learning_rate": 2e-2, "epochs": 1, "batch_tokens": 256, "micro_batch_tokens": 256,
             "dtype": "float32", "checkpoint_seconds": 0,
         },
-        "evaluate": {"prompts": ["hello", "who?"], "reply_tokens": 6, "threads": False},
+        "evaluate": {"prompts": ["hello", "who?"], "reply_tokens": 6, "threads": False, "tone": False},
     }  # fmt: skip
     for key, value in changes.items():
         part, _, name = key.partition("__")
@@ -97,7 +98,7 @@ def finished(checkpoint: Path, file: Path, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "cases", lambda: some)
         folder = tmp_path_factory.mktemp("finished") / "run"
-        with running(folder, recipe(checkpoint, file, evaluate__threads=True)) as run:
+        with running(folder, recipe(checkpoint, file, evaluate__threads=True, evaluate__tone=True)) as run:
             run.up_to("evaluate")
     return run
 
@@ -134,6 +135,17 @@ def test_a_run_learns_and_every_measure_has_its_n_and_interval(finished: ChatRun
     for moment in ("before", "after", "change"):
         for row in metrics["threads"][moment].values():
             assert all(row[measure]["n"] > 0 for measure in ("preferred", "written"))
+    for moment in ("before", "after", "change"):
+        for level in ("all", "easy", "hard", "invented", "private"):
+            row = metrics["tone"][moment][level]
+            assert all(found["n"] == (80 if level == "all" else 20) for found in row.values())
+        kinds = ("refused", "hedged", "boosted", "bare")
+        assert sum(metrics["tone"][moment]["all"][kind]["value"] for kind in kinds) == pytest.approx(
+            0 if moment == "change" else 1
+        )
+    heard = [row for _, row in read_json_lines(finished.run.path("evaluation", "tone-after.jsonl"))]
+    assert len(heard) == 80
+    assert {row["level"] for row in heard} == {"easy", "hard", "invented", "private"}
     assert set(metrics["timings"]) == {"data", "tune", "evaluate"}
     assert [sample["prompt"] for sample in metrics["replies"]["after"]] == ["hello", "who?"]
 
@@ -300,14 +312,14 @@ def test_what_is_said_about_an_entity_is_on_one_side_across_sources(
     checkpoint: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: dict[str, list[str]] = {"train": [], "validation": []}
-    side = ChatRun._side
+    side = gather.side_of
 
-    def noting(self: ChatRun, document: str) -> str:
-        chosen = side(self, document)
+    def noting(document: str, given: ChatRecipe) -> str:
+        chosen = side(document, given)
         found[chosen].append(document)
         return chosen
 
-    monkeypatch.setattr(ChatRun, "_side", noting)
+    monkeypatch.setattr(gather, "side_of", noting)
     sources = [{"embedded": name, "conversations": 150} for name in ("facts", "facts_dialogue")]
     with running(tmp_path / "run", recipe(checkpoint, file, data__sources=sources)) as run:
         run.up_to("data")
@@ -385,6 +397,101 @@ def test_too_few_conversations_are_told_with_their_cause(
         run.up_to("data")
     for part in told:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize("model", [48, 2048])
+def test_long_conversations_are_learned_from_whole_in_pieces_that_the_model_can_read(
+    tmp_path: Path, model: int
+) -> None:
+    folder = tmp_path / "model"
+    save_checkpoint(byte_model(context=model).to(torch.bfloat16), byte_tokenizer(), folder)
+    write_jsonl(tmp_path / "talks.jsonl", [long_talk(number) for number in range(16)])
+    limit = {} if model == 48 else {"data__max_tokens": 48}
+    with running(tmp_path / "run", recipe(folder, tmp_path / "talks.jsonl", **limit)) as run:
+        run.up_to("evaluate")
+    mix = read_json(run.run.path("data", "mix.json"))
+    total = mix["total"]
+    assert mix["max_tokens"] == 48
+    assert (total["split"], total["too_long"], total["lost_turns"]) == (16, 0, 16)
+    for side in ("train", "validation"):
+        encoded = read_encoded(run.run.path("data", f"{side}.safetensors"))
+        rows = rows_of(run, side)
+        assert sorted(set(encoded.rows)) == list(range(len(rows)))
+        assert max(len(example.token_ids) for example in encoded.examples) <= 48
+        for number, row in enumerate(rows):
+            said = [turn["content"] for turn in row["messages"] if turn["role"] == "assistant"]
+            assert learned_of(encoded, number) == [text for text in said if len(text) < 48]
+    loss = read_json(run.run.path("metrics.json"))["loss"]["before"]
+    assert loss["n"] == mix["split"]["validation"]  # intervals go by conversation, not by piece
+
+
+def long_talk(number: int) -> dict[str, Any]:
+    turns = []
+    for turn in range(6):
+        word = f"{WORDS[turn]} {number}"
+        reply = "x" * 60 if turn == 3 else f"{word} y{turn}"
+        turns += [{"role": "user", "content": word}, {"role": "assistant", "content": reply}]
+    return {"messages": turns}
+
+
+def learned_of(encoded: Encoded, conversation: int) -> list[str]:
+    tokenizer = byte_tokenizer()
+    found = []
+    for example, row in zip(encoded.examples, encoded.rows, strict=True):
+        pairs = zip(example.token_ids, example.supervised, strict=True)
+        if row == conversation:
+            text = tokenizer.decode([token for token, learn in pairs if learn])
+            found += text.split("<|end|>")[:-1]
+    return found
+
+
+def test_what_is_too_long_is_dropped_or_refused_if_asked(checkpoint: Path, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "talks.jsonl", [*talks(20), long_talk(1)])
+    file = tmp_path / "talks.jsonl"
+    dropping = recipe(checkpoint, file, data__max_tokens=120, data__long="drop")
+    with running(tmp_path / "drop", dropping) as run:
+        run.up_to("data")
+    mix = read_json(run.run.path("data", "mix.json"))
+    assert (mix["total"]["too_long"], mix["total"]["split"], sum(mix["split"].values())) == (1, 0, 20)
+    refusing = recipe(checkpoint, file, data__max_tokens=120, data__long="refuse", data__skip_invalid=True)
+    told = pytest.raises(CandorError, match=r"talks\.jsonl:21: has \d+ tokens, more than the 120 allowed")
+    with running(tmp_path / "refuse", refusing) as run, told:
+        run.up_to("data")
+
+
+def test_every_conversation_is_tokenised_once_whatever_the_stages(
+    checkpoint: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = gather.encode_pieces, []
+
+    def counted(conversation: Any, *given: Any, **options: Any) -> Any:
+        seen.append(conversation)
+        return real(conversation, *given, **options)
+
+    monkeypatch.setattr(gather, "encode_pieces", counted)
+    with running(tmp_path / "run", recipe(checkpoint, file)) as run:
+        run.up_to("data")
+        train = read_encoded(run.run.path("data", "train.safetensors"))
+        tokenizer = run.load_tokenizer()
+        rows = [Conversation.model_validate({"messages": row["messages"]}) for row in rows_of(run, "train")]
+        assert train.examples == [encode(row, tokenizer) for row in rows]
+        run.up_to("evaluate")
+    assert len(seen) == 28
+
+
+def test_without_the_packages_of_facts_tone_is_left_out_and_told(
+    checkpoint: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise CandorError("the embedded documents need the package 'x'", fix="pip install x")
+
+    said: list[str] = []
+    monkeypatch.setattr(pipeline, "tone_questions", missing)
+    monkeypatch.setattr(Reporter, "say", lambda self, text, **fields: said.append(text))
+    with running(tmp_path / "run", recipe(checkpoint, file, evaluate__tone=True)) as run:
+        run.up_to("evaluate")
+    assert "tone" not in read_json(run.run.path("metrics.json"))
+    assert any("how sure it sounds is not measured" in text for text in said)
 
 
 # --- templates ----------------------------------------------------------------------------------------

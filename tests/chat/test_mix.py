@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from candor.chat.mix import MixCounter, mix_table
+from candor.chat.mix import MixCounter
+from candor.chat.mix_table import mix_table
 from candor.data.conversations import Conversation, Example
+from candor.data.long_chats import Pieces
 
 
 def talk(*turns: str, system: str | None = None, weight: float = 1.0) -> Conversation:
@@ -26,8 +28,8 @@ def talk(*turns: str, system: str | None = None, weight: float = 1.0) -> Convers
     return Conversation.model_validate({"messages": messages, "weight": weight})
 
 
-def example(tokens: int, learned: int = 1, weight: float = 1.0) -> Example:
-    return Example((7,) * tokens, (False,) * (tokens - learned) + (True,) * learned, weight)
+def example(tokens: int, learned: int = 1, weight: float = 1.0) -> Pieces:
+    return Pieces((Example((7,) * tokens, (False,) * (tokens - learned) + (True,) * learned, weight),))
 
 
 def test_each_source_and_the_whole_are_counted() -> None:
@@ -131,6 +133,31 @@ def test_the_table_has_a_column_for_each_source_and_one_for_all_of_several() -> 
     assert cells["with 2–3"] == ["0%", "100%", "50%"]
     assert cells["left out as too long (more than 50 tokens)"] == ["0", "0", "0"]
     assert shown(mix_table(MixCounter(languages=False).mix()))
+
+
+def test_what_was_cut_is_counted_and_told() -> None:
+    counter = MixCounter(max_tokens=50, languages=False)
+    (whole,) = example(40, 6).examples
+    assert "cut into pieces that fit" not in shown(mix_table(counter.mix()))
+    assert counter.add("a", talk("Hi", "Ho", "And?", "So."), Pieces((whole, whole, whole), lost=2, cut=True))
+    assert counter.add("a", talk("Hi", "Ho"), Pieces((whole, whole)))  # a template that wants two examples
+    assert not counter.add("b", talk("x", "y"), Pieces((), lost=1, cut=True))
+    mix = counter.mix()
+    a, b = mix.sources
+    assert (a.conversations, a.split, a.pieces, a.lost_turns, a.tokens, a.supervised) == (2, 1, 3, 2, 200, 30)
+    assert (b.conversations, b.too_long, b.split, b.lost_turns) == (0, 1, 0, 0)
+    assert mix.told() == [
+        "cut between turns, more than 50 tokens: 1, into 3 pieces",
+        "replies left out, more than 50 tokens even alone: 2",
+        "left out, more than 50 tokens: 1",
+    ]
+    text = shown(mix_table(mix))
+    lines = {
+        line.split("│")[1].strip(): line.split("│")[-2].strip() for line in text.splitlines() if "│" in line
+    }
+    assert lines["cut into pieces that fit"] == "1"
+    assert lines["into so many pieces"] == "3"
+    assert lines["replies left out: too long alone"] == "2"
 
 
 def sizes(parts: Iterable[Any]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from byte_models import TEMPLATE, byte_model, byte_tokenizer
 from candor.chat import threads
 from candor.chat.add_tokens import add_chat_tokens
 from candor.chat.talk import Talk
+from candor.cli.chat_tables import show_threads, show_tone
 from candor.cli.chat_talk import harmless
 from candor.core.files import read_json, read_json_lines, write_jsonl
 from candor.engine.protocol import Message
@@ -20,7 +22,7 @@ from candor.model.load import save_checkpoint
 from command_result import Result, assert_told
 
 FAST = (
-    *("--set", "evaluate.threads=false", "--set", "evaluate.reply_tokens=4"),
+    *("--set", "evaluate.threads=false", "--set", "evaluate.tone=false", "--set", "evaluate.reply_tokens=4"),
     *("--set", "evaluate.prompts=['hello']", "--set", "data.validation=0.3", "--set", "tune.dtype=float32"),
 )
 
@@ -177,6 +179,58 @@ def test_a_folder_of_another_recipe_is_refused_and_kept(
     assert Path("run/recipe.toml").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (
+            ("--data", "talks.jsonl", "--set", "data.sources=[{embedded='facts'}]"),
+            ("--data", "--set data.sources=…"),
+        ),
+        (("--set", "model.name=other"), ("--model", "--set model.name=…")),
+        (("--lora", "2", "--set", "tune.lora_rank=4"), ("--lora", "--set tune.lora_rank=…")),
+    ],
+)
+def test_a_setting_given_twice_is_an_error_that_names_both(
+    candor: Callable[..., Result], models: Path, file: Path, words: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    assert_told(
+        candor("chat", "tune", "--model", models / "chat", "--out", "run", *words), *parts, "leave out"
+    )
+    assert not Path("run").exists()
+
+
+def estimate(value: float, n: int = 348) -> dict[str, float]:
+    return {"value": value, "low": value - 0.128, "high": value + 0.128, "n": n}
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_tables_fit_eighty_columns(
+    one: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    groups = ("threads", "recall", "reference", "correction", "consistency", "constraint", "single")
+    levels = ("all", "easy", "hard", "invented", "private")
+    kinds = ("refused", "hedged", "boosted", "bare", "unsure", "sure_and_wrong")
+    moments = {"after": 0.872} if one else {"before": 0.872, "after": 0.872, "change": -0.222}
+
+    def table(rows: tuple[str, ...], columns: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            moment: {row: {column: estimate(value) for column in columns} for row in rows}
+            for moment, value in moments.items()
+        }
+
+    show_threads(table(groups, ("preferred", "written")))
+    truth = {name: estimate(0.8) for name in ("right_asserted", "wrong_asserted")}
+    show_tone({**table(levels, kinds), "truth": {m: truth for m in moments if m != "change"}})
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if line.startswith("│")]
+    assert len(rows) == (len(groups) if one else 2 * len(groups)) + 5 + 4 + 2  # none is wrapped
+    assert not [line for line in lines if "…" in line.replace("meant …", "")]
+    if not one:
+        assert any("87 % (74–100)" in line and "−22 (−35 to −9)" in line for line in rows)
+
+
 # --- evaluate -----------------------------------------------------------------------------------------
 
 
@@ -192,15 +246,31 @@ def test_evaluate_writes_every_case_and_shows_rates(
 ) -> None:
     done = candor("chat", "evaluate", "--model", models / "chat", "--out", "rows.jsonl")
     assert done.code == 0, done.err
-    assert "all that need earlier turns" in done.out
-    assert "chance is 50 %" in done.out
-    assert len([row for _, row in read_json_lines("rows.jsonl")]) == few_cases
+    assert "all earlier turns" in done.out
+    assert "by chance 50 %" in done.out
+    assert "simply said" in done.out
+    assert "no doubt said of wrong" in done.out
+    parts = [row["what"] for _, row in read_json_lines("rows.jsonl")]
+    assert parts == ["threads"] * few_cases + ["tone"] * 80
+
+
+def test_evaluate_measures_what_it_is_asked_for(
+    candor: Callable[..., Result], models: Path, few_cases: int
+) -> None:
+    words = ("chat", "evaluate", "--model", models / "chat", "--json", "--what")
+    tone = json.loads(candor(*words, "tone").out.splitlines()[-1])
+    assert set(tone) == {"model", "tone"}
+    assert tone["tone"]["rates"]["private"]["bare"]["n"] == 20
+    assert {"right_asserted", "wrong_asserted", "difference"} <= set(tone["tone"]["truth"])
+    both = json.loads(candor(*words, "tone, threads").out.splitlines()[-1])
+    assert set(both) == {"model", "cases", "rates", "tone"}
+    assert_told(candor(*words, "tone,mood"), "'mood'", "give threads, tone, or threads,tone")
 
 
 def test_evaluate_as_json_has_n_and_intervals(
     candor: Callable[..., Result], models: Path, few_cases: int
 ) -> None:
-    done = candor("chat", "evaluate", "--model", models / "chat", "--json")
+    done = candor("chat", "evaluate", "--model", models / "chat", "--what", "threads", "--json")
     found = json.loads(done.out.splitlines()[-1])
     assert found["cases"] == few_cases
     assert {"value", "low", "high", "n"} <= set(found["rates"]["threads"]["preferred"])

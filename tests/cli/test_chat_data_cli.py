@@ -71,6 +71,15 @@ def test_a_result_that_is_never_closed_is_a_problem_with_its_line(
     assert "never closed" in result.err
 
 
+def test_pieces_of_a_long_conversation_are_shown_as_they_are_learned(
+    candor: Callable[..., Result], model: Path
+) -> None:
+    file = write("chats.jsonl", row("Hi", "Ho", "And?", "So."))
+    result = candor("chat", "show-mask", file, "--model", model, "--max-tokens", 30)
+    assert result.out.count("chats.jsonl:1\n<|turn|>user ") == 2
+    assert "<|turn|>user And?<|end|>↵\n<|turn|>assistant ⟦So.<|end|>⟧" in result.out
+
+
 def test_the_mask_as_json_has_a_line_for_each_conversation(
     candor: Callable[..., Result], model: Path
 ) -> None:
@@ -126,6 +135,17 @@ def test_ten_problems_of_all_files_are_named_with_their_places(
         "  fix: not a JSON object: each line must be one whole JSON object; no assistant"
     )
     assert len(lines) == 12
+
+
+def test_what_tuning_would_cut_is_no_problem_if_it_may(candor: Callable[..., Result], model: Path) -> None:
+    file = write("a.jsonl", row(*["Hi", "Ho"] * 4), row("Hi", "x" * 80))
+    words = ("chat", "check", file, "--model", model, "--max-tokens", 60)
+    assert "2 problems: too long (2)" in candor(*words).err
+    result = candor(*words, "--split")
+    assert "cut into pieces that fit" in result.out
+    assert "1 problem: too long (1):\n  a.jsonl:2: has no reply that fits into 60 tokens" in result.err
+    alone = candor("chat", "check", file, "--model", model, "--split")
+    assert (alone.code, "--max-tokens 1024" in alone.err) == (2, True)
 
 
 def test_one_problem_is_told_as_one(candor: Callable[..., Result], model: Path) -> None:

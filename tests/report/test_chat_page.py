@@ -31,11 +31,31 @@ def metrics() -> dict[str, Any]:
             moment: {group: {"preferred": estimate(p, 300), "written": estimate(w, 300)} for group in GROUPS}
             for moment, p, w in (("before", 0.51, 0.06), ("after", 0.63, 0.23), ("change", 0.12, 0.17))
         },
+        "tone": {
+            **{
+                moment: {
+                    level: {
+                        kind: estimate(value, 80 if level == "all" else 20)
+                        for kind in ("refused", "hedged", "boosted", "bare", "unsure", "sure_and_wrong")
+                    }
+                    for level in ("all", "easy", "hard", "invented", "private")
+                }
+                for moment, value in (("before", 0.37), ("after", 0.58), ("change", 0.21))
+            },
+            "truth": {
+                moment: {
+                    name: estimate(value, 33)
+                    for name in ("wrong_asserted", "right_asserted", "wrong_boosted", "difference")
+                }
+                for moment, value in (("before", 0.9), ("after", 0.7))
+            },
+        },
         "mix": {
             "sources": [
                 {
                     "name": HOSTILE, "conversations": 1234, "assistant_turns": 1.4, "tokens": 56789,
                     "supervised": 20001, "too_long": 7, "duplicates": 3,
+                    "split": 412, "lost_turns": 29,
                 }
             ],
             "split": {"train": 1172, "validation": 62},
@@ -90,6 +110,14 @@ def test_changes_have_signs_and_shares_change_by_points(page: str) -> None:
     assert wording.change(None) == wording.DASH
 
 
+def test_tone_is_shown_by_kind_and_held_against_truth(page: str) -> None:
+    for text in ("Wrong, and no doubt said", "changed by +21.0 points", "n = 80"):
+        assert text in page, text
+    assert "Right answers, before: 90% (85% to 95%, n = 33)" in page
+    assert "right minus wrong +70.0 points (+65.0 to +75.0)" in page
+    assert "About invented things: answers with a hedge" in page
+
+
 def test_intervals_are_said_to_go_by_conversation(page: str) -> None:
     assert "treat each conversation, and of the cases each template, as one draw" in page
 
@@ -99,7 +127,7 @@ def test_every_section_of_the_menu_has_its_heading(page: str) -> None:
     headings = dict(re.findall(r'<h2 id="([\w-]+)-h">([^<]+)</h2>', page))
     named = {identity: words for identity, words in menu if identity in headings}
     assert named == headings
-    assert len(headings) == 5
+    assert len(headings) == 6
 
 
 def test_no_label_of_a_plot_is_cut_short(page: str) -> None:
@@ -110,7 +138,7 @@ def test_no_label_of_a_plot_is_cut_short(page: str) -> None:
 
 def test_what_was_left_out_is_shown(page: str) -> None:
     assert "empty turn" in page
-    for text in ("11", "1,234"):
+    for text in ("11", "1,234", "412", "29"):
         assert f">{text}<" in page, text
 
 
@@ -137,7 +165,7 @@ def test_a_run_folder_with_a_recipe_alone_has_a_page(tmp_path: Path) -> None:
     text = render_report(tmp_path).read_text(encoding="utf-8")
     assert "This run has no results yet." in text
     assert "candor chat tune goes on where it stopped" in text
-    assert text.count('class="absent"') == 4
+    assert text.count('class="absent"') == 5
 
 
 def test_any_missing_part_is_left_out_without_an_error(tmp_path: Path) -> None:

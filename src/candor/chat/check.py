@@ -13,7 +13,8 @@ from candor.core.progress import Reporter
 from candor.data.chat_files import NoConversationsError, Tally, read_conversations
 from candor.data.chat_layouts import Layout
 from candor.data.chat_rows import RowError, Where
-from candor.data.conversations import Example, encode_turns
+from candor.data.conversations import encode_turns
+from candor.data.long_chats import Pieces, encode_pieces
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,6 +29,7 @@ def check_files(
     layout: Layout = "auto",
     max_tokens: int | None = None,
     tools: Sequence[Tool] = (),
+    split: bool = False,
     samples: int = 3,
     reporter: Reporter | None = None,
 ) -> tuple[Mix, Tally]:
@@ -39,6 +41,7 @@ def check_files(
         layout: of the rows.
         max_tokens: conversations with more count as problems.
         tools: whose results the assistant's turns may have in them.
+        split: cut them into pieces that fit, as tuning does; those of which no reply fits are still problems.
         samples: of how many problems of each kind the message is kept.
         reporter: shows progress.
 
@@ -58,13 +61,18 @@ def check_files(
                 for where, conversation in rows:
                     bar.advance()
                     try:
-                        example = encode_turns(conversation, tokenizer, tools=tools)[-1]
+                        found = (
+                            encode_pieces(conversation, tokenizer, max_tokens=max_tokens, tools=tools)
+                            if split and max_tokens is not None
+                            else Pieces(tuple(encode_turns(conversation, tokenizer, tools=tools)))
+                        )
                     except CandorError as error:
                         problem = refused(error, where)
                         tally.leave_out(problem.reason, problem)
                         continue
-                    if not counter.add(name, conversation, example):
-                        problem = _too_long(example, max_tokens, where)
+                    if not counter.add(name, conversation, found):
+                        longest = max((len(example.token_ids) for example in found.examples), default=None)
+                        problem = too_long(longest, max_tokens or 0, where)
                         tally.leave_out(problem.reason, problem)
             except NoConversationsError as error:
                 if tally.left_out == left_out:  # else its rows say why
@@ -80,11 +88,14 @@ def refused(error: CandorError, where: Where) -> RowError:
     return RowError("refused by the chat template", error.message, where, None, fix)
 
 
-def _too_long(example: Example, limit: int | None, where: Where) -> RowError:
-    return RowError(
-        "too long",
-        f"has {len(example.token_ids):,} tokens, more than the {limit:,} allowed",
-        where,
-        None,
-        "shorten it or raise the limit: it is not cut, because an answer's end would be lost",
-    )
+def too_long(tokens: int | None, limit: int, where: Where) -> RowError:
+    """The error of a conversation that has more tokens than are allowed; None: each of its replies has."""
+    if tokens is None:
+        wrong, fix = f"has no reply that fits into {limit:,} tokens", "shorten it or raise the limit"
+    else:
+        wrong = f"has {tokens:,} tokens, more than the {limit:,} allowed"
+        fix = (
+            'shorten it or raise the limit, or let tuning cut it between turns (data.long = "split"): it is '
+            "not cut elsewhere, because a reply's end would be lost"
+        )
+    return RowError("too long", wrong, where, None, fix)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from candor.chat import threads
 from candor.core.statistics import bootstrap
 from candor.data.conversations import Example
+from candor.data.encoded import Encoded
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Message, Sampling
 from candor.model.batches import collate, supervised_places
@@ -15,36 +19,51 @@ from candor.tools import Tool
 from candor.train.loss import Objective
 
 
-def losses(
-    engine: LocalEngine, examples: Sequence[Example], on_progress: Callable[[int], None] | None = None
-) -> list[float]:
-    """Nats that the assistant's tokens of each example cost together, whatever its weight."""
+@dataclass(frozen=True)
+class Costs:
+    """What conversations cost: both [conversations].
+
+    Attributes:
+        nats: of the assistant's tokens of each, whatever its weight.
+        tokens: how many of them there are.
+    """
+
+    nats: np.ndarray
+    tokens: np.ndarray
+
+    def of(self, chosen: np.ndarray) -> Costs:
+        """Some of them, by a mask."""
+        return Costs(self.nats[chosen], self.tokens[chosen])
+
+
+def losses(engine: LocalEngine, encoded: Encoded, on_progress: Callable[[int], None] | None = None) -> Costs:
+    """Measure every example, and add up those of one conversation."""
+    examples = encoded.examples
     objective = Objective(engine.model, max(examples, key=lambda e: len(e.token_ids)).token_ids)
     pad = int(engine.tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
-    found = []
+    nats = []
     for example in examples:
         plain = Example(example.token_ids, example.supervised)
         batch = collate([plain], pad_id=pad, packs=objective.packs).to(engine.model.device)
-        found.append(objective.loss(batch))
+        nats.append(objective.loss(batch))
         if on_progress:
             on_progress(1)
-    return found
+    tokens = [len(supervised_places(example)) for example in examples]
+    return Costs(np.bincount(encoded.rows, nats), np.bincount(encoded.rows, tokens))
 
 
-def loss_a_token(nats: Sequence[float], examples: Sequence[Example]) -> dict[str, Any]:
+def loss_a_token(costs: Costs) -> dict[str, Any]:
     """Mean over all supervised tokens, with an interval from resampling conversations."""
-    tokens = [len(supervised_places(example)) for example in examples]
-    return bootstrap(lambda cost, size: float(cost.sum() / size.sum()), nats, tokens, seed=0).as_dict()
+    return bootstrap(_mean, costs.nats, costs.tokens, seed=0).as_dict()
 
 
-def loss_change(
-    before: Sequence[float], after: Sequence[float], examples: Sequence[Example]
-) -> dict[str, Any]:
+def loss_change(before: Costs, after: Costs) -> dict[str, Any]:
     """After minus before, paired by conversation."""
-    tokens = [len(supervised_places(example)) for example in examples]
-    return bootstrap(
-        lambda a, b, size: float((a - b).sum() / size.sum()), after, before, tokens, seed=0
-    ).as_dict()
+    return bootstrap(_mean, after.nats - before.nats, before.tokens, seed=0).as_dict()
+
+
+def _mean(nats: np.ndarray, tokens: np.ndarray) -> float:
+    return float(nats.sum() / tokens.sum())
 
 
 def replies(

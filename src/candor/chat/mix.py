@@ -2,7 +2,7 @@
 
     counter = MixCounter(max_tokens=1024)
     for conversation in ...:
-        counter.add("sgd", conversation, encode(conversation, tokenizer))
+        counter.add("sgd", conversation, encode_pieces(conversation, tokenizer, max_tokens=1024))
     print(mix_table(counter.mix()))
 
 It reads a stream: of each conversation no more than two hashes are kept.
@@ -16,10 +16,8 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, Literal
 
-from rich.table import Table
-from rich.text import Text
-
-from candor.data.conversations import Conversation, Example
+from candor.data.conversations import Conversation
+from candor.data.long_chats import Pieces
 
 # Assistant turns of a conversation: (name, the fewest).
 _BANDS = (("8+", 8), ("4-7", 4), ("2-3", 2), ("1", 1))
@@ -40,9 +38,12 @@ class SourceMix:
         weight: its weight, or 1 for all together.
         conversations: those that are kept.
         too_long: left out; counted nowhere else.
+        split: cut into pieces that fit, and `pieces` into how many.
+        lost_turns: assistant turns of those kept that are left out, because they don't fit even alone.
         assistant_turns: the mean of a conversation, and `by_assistant_turns` how many have so many.
         unanswered: conversations that end in turns after the last assistant turn.
-        tokens: of all conversations; of one on average, the median, the 95th percentile and the longest.
+        tokens: that are read of all conversations; of one on average, the median, the 95th percentile and the
+            longest. What several pieces of one begin with is read with each.
         supervised: tokens that are learned.
         share_of_loss: of all supervised tokens by weight, the source's times the conversation's.
         duplicates: conversations that are an earlier one word for word.
@@ -54,6 +55,9 @@ class SourceMix:
     weight: float
     conversations: int
     too_long: int
+    split: int
+    pieces: int
+    lost_turns: int
     assistant_turns: float
     by_assistant_turns: dict[str, int]
     unanswered: int
@@ -83,6 +87,18 @@ class Mix:
     max_tokens: int | None
     recognised: Recognised
 
+    def told(self) -> list[str]:
+        """What became of those that are too long, in a line each."""
+        whole, limit = self.total, f"more than {self.max_tokens:,} tokens"
+        lines = []
+        if whole.split:
+            lines.append(f"cut between turns, {limit}: {whole.split:,}, into {whole.pieces:,} pieces")
+        if whole.lost_turns:
+            lines.append(f"replies left out, {limit} even alone: {whole.lost_turns:,}")
+        if whole.too_long:
+            lines.append(f"left out, {limit}: {whole.too_long:,}")
+        return lines
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, with the shares that follow from the counts."""
         return {
@@ -101,6 +117,9 @@ def _as_json(source: SourceMix) -> dict[str, Any]:
 class _Counts:
     weight: float = 1.0
     too_long: int = 0
+    split: int = 0
+    pieces: int = 0
+    lost_turns: int = 0
     unanswered: int = 0
     supervised: int = 0
     weighted: float = 0.0
@@ -134,25 +153,32 @@ class MixCounter:
         """Announce a source, which then has a place and a weight even if nothing comes from it."""
         self._sources.setdefault(name, _Counts()).weight = weight
 
-    def add(self, name: str, conversation: Conversation, example: Example) -> bool:
-        """Count a conversation of a source, and the example that it became; False if it is too long."""
+    def add(self, name: str, conversation: Conversation, pieces: Pieces) -> bool:
+        """Count a conversation of a source, and the examples that it became.
+
+        Returns:
+            False if it is too long: one of the examples is, or there is none.
+        """
         self._sources.setdefault(name, _Counts())
         both = (self._sources[name], self._total)
-        length = len(example.token_ids)
-        if self._max_tokens is not None and length > self._max_tokens:
+        lengths = [len(example.token_ids) for example in pieces.examples]
+        if not lengths or (self._max_tokens is not None and max(lengths) > self._max_tokens):
             for counts in both:
                 counts.too_long += 1
             return False
         turns = sum(turn.role == "assistant" for turn in conversation.messages)
-        supervised = sum(example.supervised)
+        supervised = sum(sum(example.supervised) for example in pieces.examples)
         again = self._again(name, conversation)
         language = self._language(conversation)
         for counts, (duplicate, same_opening) in zip(both, again, strict=True):
             counts.turns[turns] += 1
-            counts.lengths[length] += 1
+            counts.lengths[sum(lengths)] += 1
+            counts.split += pieces.cut
+            counts.pieces += len(lengths) if pieces.cut else 0
+            counts.lost_turns += pieces.lost
             counts.unanswered += conversation.messages[-1].role != "assistant"
             counts.supervised += supervised
-            counts.weighted += supervised * example.weight * self._sources[name].weight
+            counts.weighted += supervised * conversation.weight * self._sources[name].weight
             counts.duplicates += duplicate
             counts.same_opening += same_opening
             if language is not None:
@@ -211,6 +237,9 @@ def _source_mix(name: str, counts: _Counts, whole: float) -> SourceMix:
         weight=counts.weight,
         conversations=conversations,
         too_long=counts.too_long,
+        split=counts.split,
+        pieces=counts.pieces,
+        lost_turns=counts.lost_turns,
         assistant_turns=_mean(counts.turns),
         by_assistant_turns=bands,
         unanswered=counts.unanswered,
@@ -236,57 +265,3 @@ def _percentile(counts: Counter[int], share: float) -> int:
     values = sorted(counts)
     below = accumulate(counts[value] for value in values)
     return next((v for v, n in zip(values, below, strict=True) if n >= share * counts.total()), 0)
-
-
-def mix_table(mix: Mix) -> Table:
-    """A table: a row for each measure, a column for each source, and one for all if there are several."""
-    shown = [*mix.sources, mix.total] if len(mix.sources) > 1 else list(mix.sources) or [mix.total]
-    table = Table(title="The mix of conversations")
-    table.add_column("")
-    for source in shown:
-        table.add_column(Text(source.name), justify="right", overflow="fold")  # names may look like markup
-    bands = list(mix.total.by_assistant_turns)
-    limit = "" if mix.max_tokens is None else f" (more than {mix.max_tokens:,} tokens)"
-    rows: list[tuple[str, list[str]]] = [
-        ("conversations", [f"{s.conversations:,}" for s in shown]),
-        (f"left out as too long{limit}", [f"{s.too_long:,}" for s in shown]),
-        ("assistant turns, mean", [f"{s.assistant_turns:.1f}" for s in shown]),
-        *(
-            (
-                f"  with {band.replace('-', '–')}",
-                [_share(s.by_assistant_turns[band], s.conversations) for s in shown],
-            )
-            for band in bands
-        ),
-        ("that end without an answer", [f"{s.unanswered:,}" for s in shown]),
-        ("tokens", [f"{s.tokens:,}" for s in shown]),
-        ("  of one: mean", [f"{s.tokens_mean:,.0f}" for s in shown]),
-        ("  half have at most", [f"{s.tokens_p50:,}" for s in shown]),
-        ("  95 % have at most", [f"{s.tokens_p95:,}" for s in shown]),
-        ("  the longest", [f"{s.tokens_max:,}" for s in shown]),
-        ("learned tokens", [f"{s.supervised:,}" for s in shown]),
-        ("  of all tokens", [f"{s.supervised_share:.1%}" for s in shown]),
-        ("weight", [f"{s.weight:g}" if s is not mix.total else "" for s in shown]),
-        ("  share of the loss", [f"{s.share_of_loss:.1%}" for s in shown]),
-        ("there before, word for word", [f"{s.duplicates:,}" for s in shown]),
-        ("first question there before", [f"{s.same_opening:,}" for s in shown]),
-        ("languages", [_languages(s) for s in shown]),
-    ]
-    for measure, cells in rows:
-        table.add_row(measure, *cells)
-    if mix.recognised == "not installed":
-        table.caption = Text('languages: not recognised; pip install "candor-lm[corpus]"')
-    return table
-
-
-def _share(some: int, of: int) -> str:
-    return f"{some / of:.0%}" if of else "–"
-
-
-def _languages(source: SourceMix, most: int = 3) -> str:
-    if not source.languages:
-        return "–"
-    first = list(source.languages.items())[:most]
-    named = [f"{code} {_share(times, source.conversations)}" for code, times in first]
-    more = len(source.languages) - most
-    return ", ".join([*named, *([f"{more} more"] if more > 0 else [])])

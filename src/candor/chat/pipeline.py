@@ -1,37 +1,37 @@
 """The stages of chat tuning, each reading and writing the run folder.
 
-data/                       data        conversations as `messages`, train and validation; the mix
+data/                       data        conversations as `messages`, and encoded, on two sides; the mix
 checkpoint/, tune.json      tune
-evaluation/, metrics.json   evaluate    held-out loss, replies, what depends on earlier turns
+evaluation/, metrics.json   evaluate    held-out loss, replies, what depends on earlier turns, tone
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from candor.chat import threads
 from candor.chat.add_tokens import new_rows
-from candor.chat.check import refused
-from candor.chat.measure import loss_a_token, loss_change, losses, replies, threads_metrics
-from candor.chat.mix import MixCounter
-from candor.chat.recipe import ChatRecipe, ChatSource
-from candor.core.draws import draw
+from candor.chat.gather import gather
+from candor.chat.measure import Costs, loss_a_token, loss_change, losses, replies, threads_metrics
+from candor.chat.recipe import ChatRecipe
+from candor.chat.tone_measure import ToneRow, ask_tone, tone_metrics
+from candor.chat.tone_questions import tone_questions
 from candor.core.errors import CandorError
 from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
 from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
 from candor.core.run import Run
-from candor.data.chat_files import Tally, hub_conversations, read_conversations
-from candor.data.chat_rows import Where
-from candor.data.conversations import Conversation, Example, encode_turns, lead_of
-from candor.data.embedded_chats import embedded_chats
+from candor.data.chat_files import Tally
+from candor.data.conversations import Example, lead_of
+from candor.data.encoded import Encoded, read_encoded, write_encoded
+from candor.data.types import Question
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import set_template, template_text
-from candor.model.load import load_model, load_tokenizer, resolve, save_checkpoint
+from candor.model.load import context_of, load_model, load_tokenizer, resolve, save_checkpoint
 from candor.tools import Tool, named_tools
 from candor.train.adapters import merged
 from candor.train.loop import StepMetrics, fit
@@ -81,110 +81,34 @@ class ChatRun:
     # --- stages -------------------------------------------------------------------------------------
 
     def data(self) -> None:
-        """Read the conversations, leave out what can't be learned from, hold some out."""
-        settings, tokenizer = self.recipe.data, self.load_tokenizer()
-        mix, tally, tools = MixCounter(settings.max_tokens), Tally(), self._tools(tokenizer)
-        rows: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
-        with self.reporter.bar("reading conversations", None) as bar:
-            for source in settings.sources:
-                mix.source(source.name, source.weight)
-                if not source.weight:
-                    continue
-                if source.path is not None:
-                    self.run.record_input(source.name, source.path)
-                for document, where, conversation in self._conversations(source, tally):
-                    bar.advance()
-                    try:
-                        whole = encode_turns(conversation, tokenizer, tools=tools)[-1]
-                    except CandorError as error:
-                        problem = refused(error, where)
-                        if not settings.skip_invalid:
-                            raise problem from error
-                        tally.leave_out(problem.reason, problem)
-                        continue
-                    if not mix.add(source.name, conversation, whole):
-                        continue
-                    row = conversation.model_dump(mode="json")
-                    row |= {"source": source.name, "weight": conversation.weight * source.weight}
-                    rows[self._side(document)].append(row)
-        made_of = mix.mix()
-        too_long = made_of.total.too_long
-        if not rows["train"] or not rows["validation"]:
-            raise self._too_few(len(rows["train"]), len(rows["validation"]), too_long)
-        for side, found in rows.items():
-            write_jsonl(self.run.path("data", f"{side}.jsonl"), found)
-        counts = {side: len(found) for side, found in rows.items()}
-        write_json(
-            self.run.path("data", "mix.json"), {**made_of.as_json(), "split": counts, **_left_out(tally)}
+        """Read the conversations, leave out what can't be learned from, hold some out, and encode all."""
+        settings, tokenizer = self.recipe.model, self.load_tokenizer()
+        found = gather(
+            self.recipe,
+            tokenizer,
+            tools=self._tools(tokenizer),
+            context=context_of(settings.name, trust_remote_code=settings.trust_remote_code),
+            reporter=self.reporter,
+            on_file=self.run.record_input,
         )
+        for name, side in found.sides.items():
+            write_jsonl(self.run.path("data", f"{name}.jsonl"), side.rows)
+            write_encoded(self.run.path("data", f"{name}.safetensors"), side.encoded)
+        counts = {name: len(side.rows) for name, side in found.sides.items()}
+        tally = found.tally.as_json()
+        left_out = {key: tally[key] for key in ("left_out", "problems")}
+        write_json(self.run.path("data", "mix.json"), {**found.mix.as_json(), "split": counts, **left_out})
         self.reporter.say(
             f"{counts['train']:,} conversations to learn from, {counts['validation']:,} held out"
         )
-        for reason, problem in tally.problems.items():
-            self.reporter.say(f"  left out, {reason}: {problem.count:,}")
-        if too_long:
-            self.reporter.say(f"  left out, more than {settings.max_tokens:,} tokens: {too_long:,}")
-
-    def _too_few(self, train: int, held_out: int, too_long: int) -> CandorError:
-        """What to tell when a side of the split has nothing."""
-        settings = self.recipe.data
-        longer = f"; {too_long:,} have more than {settings.max_tokens:,} tokens" if too_long else ""
-        if train:
-            share = f"data.validation is {settings.validation:g}"
-            wrong = f"none of {train:,} conversations was held out ({share}{longer})"
-            fix = "give more conversations, or hold out more of them: --set data.validation=0.2"
-        elif held_out:
-            wrong = f"all {held_out:,} conversations were held out, so there is nothing to learn from{longer}"
-            fix = "give more conversations, or hold out fewer of them: lower data.validation"
-        else:
-            wrong, fix = f"there are no conversations to learn from{longer}", "give others, or more"
-        if too_long:
-            fix += "; or raise data.max_tokens"
-        return CandorError(wrong, fix=fix)
-
-    def _conversations(self, source: ChatSource, tally: Tally) -> Iterator[tuple[str, Where, Conversation]]:
-        """Yield (what it is about, where, conversation): what is about the same is held out together."""
-        skip, layout = self.recipe.data.skip_invalid, source.layout or "auto"
-        if source.embedded is not None:
-            chats = embedded_chats(source.embedded, source.conversations, self.recipe.seed)
-            for number, (name, conversation) in enumerate(chats, start=1):
-                about = "/".join(name.split("/")[:2])  # of facts: the entity
-                yield about, Where(source.name, number), conversation
-            return
-        if source.path is not None:
-            found = read_conversations(source.path, layout=layout, tally=tally, skip_invalid=skip)
-        else:
-            assert source.hub is not None
-            found = hub_conversations(
-                source.hub,
-                config=source.config,
-                split=source.split,
-                revision=source.revision,
-                layout=layout,
-                tally=tally,
-                skip_invalid=skip,
-            )
-        for number, (where, conversation) in enumerate(found):
-            if source.conversations is not None and number >= source.conversations:
-                return
-            # By what is said: the same conversation is never on both sides.
-            yield repr([(turn.role, turn.content) for turn in conversation.messages]), where, conversation
-
-    def _side(self, document: str) -> str:
-        place = draw(f"chat split:{self.recipe.seed}:{document}")
-        return "validation" if place < self.recipe.data.validation else "train"
+        for line in [*found.mix.told(), *_told(found.tally)]:
+            self.reporter.say(f"  {line}")
 
     def tune(self) -> None:
         """Train on every assistant turn."""
         tokenizer = self.load_tokenizer()
-        examples = []
-        with self.reporter.bar(
-            "encoding", read_json(self.run.path("data", "mix.json"))["split"]["train"]
-        ) as bar:
-            for found in self._examples("train", tokenizer):
-                examples += found
-                bar.advance()
-        held_out = [found[-1] for found in self._examples("validation", tokenizer)]
+        examples = self._encoded("train").examples
+        held_out = self._encoded("validation").examples
         held_out = held_out[:: -(-len(held_out) // _WATCHED)]  # some of every source
         model = self._load_model()
         weights = sum(parameter.numel() for parameter in model.parameters())
@@ -236,11 +160,8 @@ class ChatRun:
         write_json(self.run.path("tune.json"), facts)
         clear_state(self.run.path("training"))
 
-    def _examples(self, side: str, tokenizer: PreTrainedTokenizerBase) -> Iterator[list[Example]]:
-        tools = self._tools(tokenizer)
-        for _, row in read_json_lines(self.run.path("data", f"{side}.jsonl")):
-            given = {"messages": row["messages"], "weight": row["weight"]}
-            yield encode_turns(Conversation.model_validate(given), tokenizer, tools=tools)
+    def _encoded(self, side: str) -> Encoded:
+        return read_encoded(self.run.path("data", f"{side}.safetensors"))
 
     def _new_tokens(self, examples: list[Example]) -> tuple[int, ...]:
         """Tokens among these that the base model never saw: with LoRA, their rows have to be trained too."""
@@ -248,21 +169,21 @@ class ChatRun:
         return tuple(sorted(new_rows(Path(resolve(self.recipe.model.name))) & used))
 
     def evaluate(self) -> None:
-        """Ask before and after: what held-out conversations cost, what is replied, what is remembered."""
+        """Ask before and after: what held-out conversations cost, what is replied, remembered, how surely."""
         settings, tokenizer = self.recipe.evaluate, self.load_tokenizer()
-        rows = [row for _, row in read_json_lines(self.run.path("data", "validation.jsonl"))]
-        found = [encoded[-1] for encoded in self._examples("validation", tokenizer)]
-        examples, rows = found[: settings.conversations], rows[: settings.conversations]
-        nats: dict[str, list[float]] = {}
+        held_out = self._encoded("validation").of_first(settings.conversations)
+        costs: dict[str, Costs] = {}
         said: dict[str, list[dict[str, Any]]] = {}
         answered: dict[str, threads.ThreadResults] = {}
+        heard: dict[str, list[ToneRow]] = {}
         cases = threads.cases() if settings.threads else []
+        questions = self._tone_questions()
         lead = lead_of(tokenizer)
         for moment in ("before", "after"):
             model = self._load_model() if moment == "before" else load_model(str(self.run.path("checkpoint")))
             engine = LocalEngine(model, tokenizer, name=moment)
-            with self.reporter.bar(f"held-out conversations, {moment}", len(examples)) as bar:
-                nats[moment] = losses(engine, examples, bar.advance)
+            with self.reporter.bar(f"held-out conversations, {moment}", len(held_out.examples)) as bar:
+                costs[moment] = losses(engine, held_out, bar.advance)
             said[moment] = replies(
                 engine, settings.prompts, settings.reply_tokens, self.recipe.seed, self._tools(tokenizer)
             )
@@ -270,15 +191,16 @@ class ChatRun:
                 with self.reporter.bar(f"what depends on earlier turns, {moment}", 2 * len(cases)) as bar:
                     answered[moment] = threads.evaluate(engine, cases, lead=lead, on_progress=bar.advance)
                 write_jsonl(self.run.path("evaluation", f"threads-{moment}.jsonl"), answered[moment].rows)
+            if questions:
+                with self.reporter.bar(f"how sure it sounds, {moment}", len(questions)) as bar:
+                    heard[moment] = ask_tone(engine, questions, on_progress=bar.advance)
+                write_jsonl(self.run.path("evaluation", f"tone-{moment}.jsonl"), heard[moment])
             del model, engine
             return_freed_memory()
         metrics: dict[str, Any] = {
             "model": self.recipe.model.name,
-            "loss": {
-                **{moment: loss_a_token(costs, examples) for moment, costs in nats.items()},
-                "change": loss_change(nats["before"], nats["after"], examples),
-            },
-            "loss_by_source": self._by_source(rows, nats, examples),
+            "loss": _loss(costs),
+            "loss_by_source": self._by_source(costs),
             "mix": read_json(self.run.path("data", "mix.json")),
             "tune": read_json(self.run.path("tune.json")),
             "replies": said,
@@ -286,26 +208,38 @@ class ChatRun:
         }
         if cases:
             metrics["threads"] = threads_metrics(answered["before"], answered["after"])
+        if questions:
+            metrics["tone"] = tone_metrics(heard["before"], heard["after"])
         write_json(self.run.path("metrics.json"), metrics)
 
-    def _by_source(
-        self, rows: list[dict[str, Any]], nats: dict[str, list[float]], examples: list[Example]
-    ) -> list[dict[str, Any]]:
-        found = []
-        for name in dict.fromkeys(row["source"] for row in rows):
-            places = [place for place, row in enumerate(rows) if row["source"] == name]
-            some = [examples[place] for place in places]
-            parts = {moment: [costs[place] for place in places] for moment, costs in nats.items()}
-            found.append(
-                {
-                    "source": name,
-                    **{moment: loss_a_token(costs, some) for moment, costs in parts.items()},
-                    "change": loss_change(parts["before"], parts["after"], some),
-                }
-            )
-        return found
+    def _tone_questions(self) -> list[Question]:
+        """The questions, or none if the packages of facts are missing: nobody asked for them by name."""
+        if not self.recipe.evaluate.tone:
+            return []
+        try:
+            return tone_questions()
+        except CandorError as error:
+            self.reporter.say(f"how sure it sounds is not measured: {error.message} ({error.fix})")
+            return []
+
+    def _by_source(self, costs: dict[str, Costs]) -> list[dict[str, Any]]:
+        file = self.run.path("data", "validation.jsonl")
+        sources = [row["source"] for _, row in read_json_lines(file)][: self.recipe.evaluate.conversations]
+        return [
+            {
+                "source": name,
+                **_loss({moment: found.of(np.array(sources) == name) for moment, found in costs.items()}),
+            }
+            for name in dict.fromkeys(sources)
+        ]
 
 
-def _left_out(tally: Tally) -> dict[str, Any]:
-    found = tally.as_json()
-    return {"left_out": found["left_out"], "problems": found["problems"]}
+def _loss(costs: dict[str, Costs]) -> dict[str, Any]:
+    return {
+        **{moment: loss_a_token(found) for moment, found in costs.items()},
+        "change": loss_change(costs["before"], costs["after"]),
+    }
+
+
+def _told(tally: Tally) -> list[str]:
+    return [f"left out, {reason}: {problem.count:,}" for reason, problem in tally.problems.items()]

@@ -51,7 +51,7 @@ class ChatDataSettings(Settings):
 
     sources: tuple[ChatSource, ...] = Field(
         default=(
-            ChatSource(embedded="chitchat", conversations=1500),
+            ChatSource(embedded="chitchat", conversations=400),
             ChatSource(embedded="facts_dialogue", conversations=1000),
             ChatSource(embedded="facts", conversations=1000),
         ),
@@ -63,7 +63,15 @@ class ChatDataSettings(Settings):
         description="Leave out rows that are no conversation, and count them, instead of ending.",
     )
     max_tokens: int = Field(
-        default=1024, ge=16, description="Longer conversations are left out, and counted: none is cut."
+        default=1024,
+        ge=16,
+        description="Most tokens of an example; where the model reads fewer at once, that many.",
+    )
+    long: Literal["split", "drop", "refuse"] = Field(
+        default="split",
+        description="What becomes of longer conversations. split: pieces that begin at a user's turn, each "
+        "with the system message; replies that don't fit even so are left out and counted. drop: left out "
+        "whole and counted. refuse: an error that names the first.",
     )
     validation: float = Field(
         default=0.05, gt=0, lt=1, description="Share of the conversations held out, drawn by what they say."
@@ -142,6 +150,11 @@ class ChatEvaluateSettings(Settings):
     threads: bool = Field(
         default=True,
         description="Measure what depends on earlier turns, before and after (`candor chat evaluate`).",
+    )
+    tone: bool = Field(
+        default=True,
+        description="Measure how sure replies to 80 questions sound, before and after, and whether that has "
+        "anything to do with their being right.",
     )
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="From a base model to one that converses: `check` the data, `add-tokens`, `tune`, then `talk`.\n\n"
-    "`show-mask` shows what is learned, `evaluate` what a model makes of earlier turns.",
+    "`show-mask` shows what is learned, `evaluate` what a model makes of earlier turns and "
+    "how sure it sounds.",
     no_args_is_help=True,
 )
 
@@ -58,6 +59,12 @@ def show_mask(
     template: Template = None,
     count: Annotated[int, typer.Option("--count", min=1, help="Show so many conversations.")] = 3,
     borders: Annotated[bool, typer.Option("--borders", help="Show where tokens end, too.")] = False,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens", min=1, help="Show the pieces that `tune` cuts longer conversations into."
+        ),
+    ] = None,
     layout: LayoutName = "auto",
     tool: ToolNames = None,
     as_json: Json = False,
@@ -69,6 +76,7 @@ def show_mask(
     from candor.chat.mask import Mask, print_legend  # noqa: PLC0415
     from candor.data.chat_files import read_conversations  # noqa: PLC0415
     from candor.data.conversations import encode_turns  # noqa: PLC0415
+    from candor.data.long_chats import encode_pieces  # noqa: PLC0415
     from candor.engine.text import TokenText  # noqa: PLC0415
     from candor.tools import named_tools  # noqa: PLC0415
 
@@ -79,7 +87,11 @@ def show_mask(
     console = Console(highlight=False)
     for number, (where, conversation) in enumerate(islice(rows, count)):
         try:
-            examples = encode_turns(conversation, tokenizer, tools=tools)
+            examples = (
+                encode_turns(conversation, tokenizer, tools=tools)
+                if max_tokens is None
+                else encode_pieces(conversation, tokenizer, max_tokens=max_tokens, tools=tools).examples
+            )
         except CandorError as error:
             raise CandorError(f"{where}: {error.message}", fix=error.fix) from error
         if number == 0 and not as_json:
@@ -103,6 +115,9 @@ def check(
         int | None,
         typer.Option("--max-tokens", min=1, help="Conversations with more tokens are a problem, too."),
     ] = None,
+    split: Annotated[
+        bool, typer.Option("--split", help="With --max-tokens: cut them between turns, as `tune` does.")
+    ] = False,
     layout: LayoutName = "auto",
     tool: ToolNames = None,
     as_json: Json = False,
@@ -114,11 +129,13 @@ def check(
     Problems are named with file and line, up to ten of them, and the exit code is then 2.
     """
     from candor.chat.check import check_files  # noqa: PLC0415
-    from candor.chat.mix import mix_table  # noqa: PLC0415
+    from candor.chat.mix_table import mix_table  # noqa: PLC0415
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.tools import named_tools  # noqa: PLC0415
 
     chosen = _layout(layout)
+    if split and max_tokens is None:
+        raise CandorError("--split needs a length", fix="give it, such as --max-tokens 1024")
     tokenizer = _tokenizer(model, template)
     reporter = Reporter("json" if as_json else "auto")
     mix, tally = check_files(
@@ -127,6 +144,7 @@ def check(
         layout=chosen,
         max_tokens=max_tokens,
         tools=named_tools(tool or (), tokenizer.get_added_vocab()),  # type: ignore[operator]
+        split=split,
         samples=_LISTED,
         reporter=reporter,
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from candor.cli.estimates import percent
 from candor.cli.options import Json, Out, RecipeFile, Set
 from candor.core.errors import CandorError, InputError
 
@@ -28,16 +27,14 @@ Template = Annotated[
     typer.Option("--template", help="`plain`, `chatml`, or a Jinja file; default: the model's own."),
 ]
 
-# Categories of the cases that need earlier turns, as the table names them.
-_NAMES = {
-    "threads": "all that need earlier turns",
-    "recall": "  what the user said of themselves",
-    "reference": "  “and the other one?”",
-    "correction": "  “no, I meant …”",
-    "consistency": "  what it said itself",
-    "constraint": "  an instruction from the first turn",
-    "single": "control: all in one turn",
+# Options of `tune` that are settings of the recipe by other names.
+_SETTINGS = {
+    "--data": "data.sources",
+    "--model": "model.name",
+    "--template": "model.template",
+    "--lora": "tune.lora_rank",
 }
+_PARTS = ("threads", "tone")
 
 
 def add_tokens(
@@ -126,12 +123,14 @@ def tune(
     from candor.chat.recipe import ChatRecipe  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415
 
-    options: dict[str, Any] = {
-        "model.name": model,
-        "model.template": template,
-        "tune.lora_rank": lora,
-        "data.sources": [{"path": str(path)} for path in data] if data else None,
+    given: dict[str, Any] = {
+        "--model": model,
+        "--template": template,
+        "--lora": lora,
+        "--data": [{"path": str(path)} for path in data] if data else None,
     }
+    _refuse_two_of_one(given, overrides or ())
+    options = {_SETTINGS[option]: value for option, value in given.items()}
     settings = read_recipe(ChatRecipe, recipe, overrides or (), options)
     for source in settings.data.sources:
         if source.path is not None and source.path.is_dir():
@@ -157,6 +156,14 @@ def tune(
 
 def evaluate(
     model: Asked,
+    what: Annotated[
+        str | None,
+        typer.Option(
+            "--what",
+            help="threads (what depends on earlier turns), tone (how sure it sounds), or both: threads,tone. "
+            "Default: both, without tone where its packages are missing.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Also write every case and reply here (JSON lines).")
     ] = None,
@@ -164,14 +171,18 @@ def evaluate(
     engine: Annotated[
         str, typer.Option("--engine", help="`local`, `vllm`, or the URL of a server with the same model.")
     ] = "local",
-    seed: Annotated[int, typer.Option("--seed", help="Which cases are written.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Which cases and questions are written.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Ask a model what depends on earlier turns, and controls in which nothing does.
+    """Ask a model what depends on earlier turns, with controls, and hear how sure its replies sound.
 
-    Example: candor chat evaluate --model smollm2
+    Example: candor chat evaluate --model smollm2 --what tone
     """
+    parts = _parts(what)
     from candor.chat import threads  # noqa: PLC0415
+    from candor.chat.tone_measure import ask_tone, plain, tone_rates, truth_as_json  # noqa: PLC0415
+    from candor.chat.tone_questions import tone_questions  # noqa: PLC0415
+    from candor.cli.chat_tables import show_threads, show_tone, table_of  # noqa: PLC0415
     from candor.core.files import write_jsonl  # noqa: PLC0415
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.data.conversations import lead_of  # noqa: PLC0415
@@ -179,27 +190,54 @@ def evaluate(
     from candor.engine.prompts import template_text  # noqa: PLC0415
 
     reporter = Reporter("json" if as_json else "auto")
+    cases = threads.cases(seed) if "threads" in parts else []
+    try:
+        questions = tone_questions(seed) if "tone" in parts else []
+    except CandorError as error:
+        if what is not None:
+            raise
+        reporter.say(f"how sure it sounds is not measured: {error.message} ({error.fix})")
+        questions = []
     reporter.say(f"loading {model}")
     asked = chat_engine(engine, model, template=template_text(template))
-    cases = threads.cases(seed)
-    tokenizer = getattr(asked, "tokenizer", None)  # a server keeps its own to itself
-    lead = lead_of(tokenizer) if tokenizer else " " if template == "plain" else ""
-    with reporter.bar("what depends on earlier turns", 2 * len(cases)) as bar:
-        found = threads.evaluate(asked, cases, lead=lead, on_progress=bar.advance)
+    rows: list[dict[str, Any]] = []
+    told: dict[str, Any] = {"model": model}
+    if cases:
+        tokenizer = getattr(asked, "tokenizer", None)  # a server keeps its own to itself
+        lead = lead_of(tokenizer) if tokenizer else " " if template == "plain" else ""
+        with reporter.bar("what depends on earlier turns", 2 * len(cases)) as bar:
+            found = threads.evaluate(asked, cases, lead=lead, on_progress=bar.advance)
+        rows += [{"what": "threads", **row.model_dump(mode="json")} for row in found.rows]
+        told |= {"cases": len(cases), "rates": table_of(found.rates())}
+    if questions:
+        with reporter.bar("how sure it sounds", len(questions)) as bar:
+            heard = ask_tone(asked, questions, on_progress=bar.advance)
+        rows += [{"what": "tone", **row.model_dump(mode="json")} for row in heard]
+        told["tone"] = {"rates": plain(tone_rates(heard)), "truth": truth_as_json(heard)}
     if out is not None:
-        write_jsonl(out, found.rows)
-    rates = found.rates()
+        write_jsonl(out, rows)
     if as_json:
-        table = {
-            group: {measure: value.as_dict() for measure, value in row.items()}
-            for group, row in rates.items()
-        }
-        print(json.dumps({"model": model, "cases": len(cases), "rates": table}))
+        print(json.dumps(told))
         return
-    _show_threads({group: {m: e.as_dict() for m, e in row.items()} for group, row in rates.items()})
-    print(
-        "likelier: the right reply against one with the other value; chance is 50 %. written: chance is ≈ 0."
-    )
+    if cases:
+        show_threads({"after": told["rates"]})
+        print("likelier: the right reply against one with the other value; by chance 50 %")
+        print("written:  what the model writes; by chance nearly never")
+    if questions:
+        show_tone({"after": told["tone"]["rates"], "truth": {"after": told["tone"]["truth"]}})
+
+
+def _parts(what: str | None) -> list[str]:
+    """What is to be measured."""
+    parts: list[str] = [*_PARTS] if what is None else [part.strip() for part in what.split(",")]
+    for part in parts:
+        if part not in _PARTS:
+            raise InputError(
+                f"there is nothing to measure by the name '{part}'",
+                field="--what",
+                fix="give threads, tone, or threads,tone",
+            )
+    return parts
 
 
 def talk(
@@ -229,7 +267,20 @@ def talk(
     converse(Talk(engine, sampling, system))
 
 
+def _refuse_two_of_one(given: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Raise if a setting is given both by its option and by --set: one of them would be lost."""
+    for option, setting in _SETTINGS.items():
+        for override in overrides:
+            key = override.partition("=")[0].strip()
+            if given[option] is not None and (key == setting or key.startswith(f"{setting}.")):
+                raise InputError(
+                    f"{option} and --set {key}=… both say what {setting} is, and only one can hold",
+                    fix=f"leave out {option}, or that --set",
+                )
+
+
 def _finish(job: ChatRun, as_json: bool) -> None:
+    from candor.cli.chat_tables import show_threads, show_tone  # noqa: PLC0415
     from candor.cli.chat_talk import harmless  # noqa: PLC0415
     from candor.core.files import read_json  # noqa: PLC0415
     from candor.report import render_report  # noqa: PLC0415
@@ -246,7 +297,9 @@ def _finish(job: ChatRun, as_json: bool) -> None:
         f"before ({_changed(loss['change'])})"
     )
     if "threads" in found:
-        _show_threads(found["threads"]["after"], found["threads"]["before"])
+        show_threads(found["threads"])
+    if "tone" in found:
+        show_tone(found["tone"])
     console = Console(highlight=False, soft_wrap=True)
     for sample in found["replies"]["after"]:
         for who, words in (("you:  ", sample["prompt"]), ("model:", sample["greedy"])):
@@ -263,21 +316,3 @@ def _changed(change: dict[str, Any]) -> str:
     if change["low"] is None:
         return f"changed by {change['value']:+.3f}; {count}, too few for an interval"
     return f"changed by {change['value']:+.3f}, {change['low']:+.3f} to {change['high']:+.3f}; {count}"
-
-
-def _show_threads(after: dict[str, Any], before: dict[str, Any] | None = None) -> None:
-    table = Table(title="What depends on earlier turns")
-    table.add_column("")
-    for measure in ("likelier", "written"):
-        for moment in ("before", "after") if before else ("",):
-            table.add_column(f"{measure} {moment}".strip(), justify="right")
-    for group, name in _NAMES.items():
-        if group not in after:
-            continue
-        cells = [
-            percent(table_of[group][measure])
-            for measure in ("preferred", "written")
-            for table_of in ((before, after) if before else (after,))
-        ]
-        table.add_row(name, *cells)
-    Console(highlight=False).print(table)

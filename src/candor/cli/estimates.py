@@ -5,11 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 
-def percent(estimate: dict[str, Any]) -> str:
+def percent(estimate: dict[str, Any], digits: int = 1) -> str:
     """An estimate with its 95 % interval, such as `12.5 % (3.1–28.0)`."""
     if estimate.get("value") is None:
         return "–"
-    text = f"{100 * estimate['value']:.1f} %"
+    text = f"{100 * estimate['value']:.{digits}f} %"
     if estimate.get("low") is not None:
-        text += f" ({100 * estimate['low']:.1f}–{100 * estimate['high']:.1f})"
+        text += f" ({100 * estimate['low']:.{digits}f}–{100 * estimate['high']:.{digits}f})"
     return text
+
+
+def points(estimate: dict[str, Any]) -> str:
+    """A difference of shares in percentage points, such as `+12 (+3 to +21)`."""
+    if estimate.get("value") is None:
+        return "–"
+    text = _signed(estimate["value"])
+    if estimate.get("low") is not None:
+        text += f" ({_signed(estimate['low'])} to {_signed(estimate['high'])})"
+    return text
+
+
+def _signed(share: float) -> str:
+    number = round(100 * share)
+    return f"{number:+d}".replace("-", "−") if number else "0"

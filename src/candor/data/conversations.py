@@ -130,6 +130,29 @@ def encode(
             conversation has no assistant turn, it is longer than `max_tokens`, or a tool's result is not
             closed.
     """
+    *_, (_, example) = growing(conversation, tokenizer, template, last_only=last_only, tools=tools)
+    length = len(example.token_ids)
+    if max_tokens is not None and length > max_tokens:
+        raise CandorError(
+            f"a training conversation has {length} tokens, more than the {max_tokens} allowed",
+            fix="shorten it or raise the limit: it is not cut, because the answer's end would be lost",
+        )
+    return example
+
+
+def growing(
+    conversation: Conversation,
+    tokenizer: PreTrainedTokenizerBase,
+    template: str | None = None,
+    *,
+    last_only: bool = False,
+    tools: Sequence[Tool] = (),
+) -> Iterator[tuple[int, Example]]:
+    """Yield (messages so far, their example) at each assistant turn; each example begins with the one before.
+
+    Raises:
+        CandorError: as `encode`, when it comes to it.
+    """
     messages = [turn.model_dump() for turn in conversation.messages]
     places = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     if not places:
@@ -150,12 +173,7 @@ def encode(
             ids = _extend(ids, text, whole[:stop], tokenizer)
             text = whole[:stop]
             supervised += [learn] * (len(ids) - len(supervised))
-    if max_tokens is not None and len(ids) > max_tokens:
-        raise CandorError(
-            f"a training conversation has {len(ids)} tokens, more than the {max_tokens} allowed",
-            fix="shorten it or raise the limit: it is not cut, because the answer's end would be lost",
-        )
-    return Example(tuple(ids), tuple(supervised), conversation.weight)
+        yield place + 1, Example(tuple(ids), tuple(supervised), conversation.weight)
 
 
 def _parts(whole: str, begin: int, end: int, tools: Sequence[Tool]) -> Iterator[tuple[int, bool]]:

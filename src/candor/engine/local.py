@@ -26,7 +26,7 @@ from candor.engine.rows import Request, Row
 from candor.engine.text import TokenText
 from candor.model.first_use import compile_kernels
 from candor.model.forward import Forward
-from candor.model.load import load_model, load_tokenizer
+from candor.model.load import context_in, load_model, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -87,7 +87,7 @@ class LocalEngine:
         if head is not None:
             head.register_forward_pre_hook(_contiguous_input)
         text_config = model.config.get_text_config()
-        self.context = int(getattr(text_config, "max_position_embeddings", 0) or 1 << 30)
+        self.context = context_in(model.config)
         pad = int(tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
         self._prefill = Prefill(model, pad=pad, context=self.context)
         self._blocks = self._prefill.blocks

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from candor.core.errors import CandorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
 SMOLLM2 = "smollm2"
@@ -201,6 +201,21 @@ def load_model(
             trust_remote_code=trust_remote_code,
         )
     return model.to(device).eval()
+
+
+def context_of(spec: str, *, trust_remote_code: bool = False) -> int:
+    """The most tokens that a model reads at once, by its configuration alone.
+
+    Raises:
+        CandorError: there is none by that name, or it can't be read.
+    """
+    with _loading(spec), _quiet():
+        return context_in(AutoConfig.from_pretrained(resolve(spec), trust_remote_code=trust_remote_code))
+
+
+def context_in(config: PreTrainedConfig) -> int:
+    """The same of a configuration; without end where it names none."""
+    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
 
 
 def default_device() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from candor.report import outcome_figures, wording
+from candor.report import chat_tone, outcome_figures, wording
 from candor.report.charts import Axis, Row, Series, line_chart
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
@@ -17,6 +17,7 @@ from candor.report.template import rendered
 SECTIONS = (
     ("learned", "What it learned"),
     ("threads", "Earlier turns"),
+    ("tone", "How sure it sounds"),
     ("replies", "What it replies"),
     ("data", "The conversations"),
     ("reproduce", "Reproduce"),
@@ -55,11 +56,14 @@ def context(evidence: Evidence) -> dict[str, Any]:
             "learning": learning(evidence),
             "preferred": thread_figure(evidence, "preferred"),
             "written": thread_figure(evidence, "written"),
+            "tone": chat_tone.kinds_figure(evidence),
+            "doubt": chat_tone.doubt_figure(evidence),
             "timings": outcome_figures.timings(evidence),
         },
         "tables": {
             "loss": _loss_table(evidence),
             "threads": _threads_table(evidence),
+            "tone": chat_tone.tone_table(evidence),
             "mix": _mix_table(evidence),
             "left_out": _left_out_table(evidence),
             "machine": facts_table("Machine", machine if isinstance(machine, dict) else {}),
@@ -125,6 +129,8 @@ def tiles(evidence: Evidence) -> list[Tile]:
                     before=wording.shown(was),
                 )
             )
+    if tone := chat_tone.tile(evidence):
+        found.append(tone)
     return found
 
 
@@ -204,6 +210,8 @@ def _mix_table(evidence: Evidence) -> Table | None:
         "assistant_turns": "Assistant turns, mean",
         "tokens": "Tokens",
         "supervised": "Learned tokens",
+        "split": "Cut into pieces",
+        "lost_turns": "Replies too long alone",
         "too_long": "Left out as too long",
         "duplicates": "Repeats of another",
     }
