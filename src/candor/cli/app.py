@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import candor
-from candor.cli import ask, base, chat, compress, knowledge, recipe, report, serve
+from candor.cli import ask, base, chat, compress, knowledge, recipe, report, rl, serve
 from candor.core.errors import CandorError, unwritable
 
 _INTERRUPTED = 130  # 128 + SIGINT
@@ -35,6 +35,7 @@ app.add_typer(base.tokenizer_app, name="tokenizer")
 app.command("pretrain")(base.pretrain)
 app.command("recall")(base.recall)
 app.add_typer(chat.app, name="chat")
+app.command("rl")(rl.rl)
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
 app.command("serve")(serve.serve)

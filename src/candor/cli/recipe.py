@@ -18,7 +18,7 @@ app = typer.Typer(help="Look at recipes: every setting, its default and what it 
 @app.command()
 def show(
     kind: Annotated[
-        str, typer.Argument(help="What the recipe is for: knowledge, base or chat.")
+        str, typer.Argument(help="What the recipe is for: knowledge, base, chat or rl.")
     ] = "knowledge",
     recipe: RecipeFile = None,
     overrides: Set = None,
@@ -42,4 +42,8 @@ def _recipe(kind: str) -> type[Settings]:
         from candor.chat.recipe import ChatRecipe  # noqa: PLC0415
 
         return ChatRecipe
-    raise CandorError(f"no recipe of the kind '{kind}'", fix="there are: knowledge, base, chat")
+    if kind == "rl":
+        from candor.reasoning.rl.recipe import RlRecipe  # noqa: PLC0415
+
+        return RlRecipe
+    raise CandorError(f"no recipe of the kind '{kind}'", fix="there are: knowledge, base, chat, rl")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -12,6 +13,7 @@ from candor.data.conversations import Example
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Sampling
 from candor.train.loop import fit
+from candor.train.policy import PolicyObjective, Trajectory
 from candor.train.settings import TrainSettings
 
 
@@ -36,6 +38,8 @@ def use_kernels(work: str, dtype: str) -> None:
         ]
         settings = TrainSettings(dtype="bf16" if dtype == "bfloat16" else "float32", micro_batch_tokens=40)
         fit(model, examples, settings, pad_id=0)
+        objective = PolicyObjective(model, range(8))
+        objective.backward([Trajectory((1, 2), (3,), (True,))], np.ones(1, np.float32))
     else:
         words = {f"w{number}": number for number in range(vocabulary)}
         core = Tokenizer(models.WordLevel(words, unk_token="w0"))

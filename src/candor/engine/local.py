@@ -155,6 +155,7 @@ class LocalEngine:
         *,
         hidden_layers: Sequence[int] = (),
         on_progress: Callable[[int], None] | None = None,
+        first: int = 0,
     ) -> list[Generation]:
         """Complete each prompt under each of the sampling settings.
 
@@ -162,6 +163,8 @@ class LocalEngine:
             prompts: raw texts, token ids or messages.
             sampling: one or several settings; a prompt's completions come back in their order.
             hidden_layers: layers whose state at the prompt's last token to return (0 is the embedding).
+            first: index of the first prompt, where these are a part of a longer list: its random numbers
+                are then those that it would get there.
             on_progress: called with the number of prompts finished since the last call.
 
         Raises:
@@ -170,7 +173,9 @@ class LocalEngine:
         """
         settings = settings_of(sampling)
         ids = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
-        requests = [Request(prompt, settings, index, hidden_layers) for index, prompt in enumerate(ids)]
+        requests = [
+            Request(prompt, settings, index, hidden_layers) for index, prompt in enumerate(ids, first)
+        ]
         for request in requests:
             self.check(request)
         prefix = shared_prefix(ids) if self._may_share else 0

@@ -128,8 +128,9 @@ class VllmEngine:
         *,
         hidden_layers: Sequence[int] = (),
         on_progress: Callable[[int], None] | None = None,
+        first: int = 0,
     ) -> list[Generation]:
-        """Complete each prompt under each of the sampling settings; see `protocol.Engine.generate`.
+        """Complete each prompt under each of the sampling settings; see `LocalEngine.generate`.
 
         Raises:
             CandorError: a prompt is empty or does not fit the model's context with its completion, or the
@@ -147,7 +148,10 @@ class VllmEngine:
             self._check_length(f"prompt {index} with its completion", len(prompt) + longest)
         places = [setting for setting in settings for _ in range(setting.n)]
         asked = [
-            ({"prompt_token_ids": prompt}, self._parameters(setting, row_key(setting.seed, index, place)))
+            (
+                {"prompt_token_ids": prompt},
+                self._parameters(setting, row_key(setting.seed, first + index, place)),
+            )
             for index, prompt in enumerate(ids)
             for place, setting in enumerate(places)
         ]

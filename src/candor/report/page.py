@@ -14,6 +14,7 @@ from candor.report.base_page import render_base_page
 from candor.report.chat_page import render_chat_page
 from candor.report.evidence import Evidence, number_of, read_evidence
 from candor.report.plotted import Figure
+from candor.report.rl_page import render_rl_page
 from candor.report.template import rendered
 
 TABLE_BYTES = 5_000_000  # of questions in the page; with plots and style the page stays under 8 MB
@@ -53,7 +54,7 @@ def render_report(run: Path) -> Path:
     """
     evidence = read_evidence(Path(run))
     path = evidence.run / "report.html"
-    pages = {"base": render_base_page, "chat": render_chat_page}
+    pages = {"base": render_base_page, "chat": render_chat_page, "rl": render_rl_page}
     write_text(path, pages.get(evidence.kind, render_page)(evidence))
     return path
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -47,6 +48,15 @@ class Group:
         found = torch.tensor([value], dtype=torch.float64, device=device)
         dist.all_reduce(found)
         return float(found)
+
+    def totals(self, values: np.ndarray) -> np.ndarray:
+        """The sum of an array over all processes."""
+        if self.size == 1:
+            return values
+        device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+        found = torch.from_numpy(values).to(device, copy=True)
+        dist.all_reduce(found)
+        return found.cpu().numpy()
 
     def agrees(self, yes: bool) -> bool:
         """What the first process says."""

@@ -1,0 +1,203 @@
+"""RL on a task that a tiny random model can learn: it does, and it does so the same however it is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from candor.core.errors import CandorError
+from candor.reasoning.rl import RlSettings, RlStep, train_policy
+from candor.reasoning.rl.measure import pass_at_k
+from parity_task import FirstWord, Parity
+from word_models import word_engine
+
+FAST = {
+    "steps": 6,
+    "prompts": 8,
+    "samples": 8,
+    "max_tokens": 3,
+    "learning_rate": 5e-3,
+    "held_out": 16,
+    "evaluate_every": 3,
+    "seed": 1,
+}
+
+
+def run(folder: Path | None = None, on_step=None, force: bool = False, **settings):
+    engine = word_engine()
+    return train_policy(
+        engine.model,
+        engine.tokenizer,
+        Parity(),
+        FirstWord(),
+        RlSettings(**{**FAST, **settings}),
+        folder=folder,
+        on_step=on_step,
+        force=force,
+    )
+
+
+def weights_of(model) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def assert_same(left, right) -> None:
+    for name, value in weights_of(left).items():
+        torch.testing.assert_close(value, weights_of(right)[name], rtol=0, atol=0, msg=name)
+
+
+def test_rewarding_right_answers_makes_them_likelier_and_the_engine_draws_from_what_is_trained():
+    result = run(steps=40, prompts=16, evaluate_every=0)
+    before, after = result.before.summary(), result.after.summary()
+    assert 0.3 < before["accuracy"]["value"] < 0.7
+    assert after["accuracy"]["value"] > 0.9
+    change = result.after.since(result.before)["accuracy"]
+    assert change["low"] > 0.2 and change["n"] == 16
+    assert [one.step for one in result.history] == list(range(1, 41))
+    # Float32: what the engine said of a token when it drew it is what the training pass says.
+    gaps = [one.mismatch for one in result.history if one.mismatch is not None]
+    assert len(gaps) > 10 and max(gaps) < 1e-4
+    assert result.history[-1].entropy < result.history[0].entropy
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("settings", [{}, {"updates": 2, "kl": 0.05, "passes": 2, "warmup": 3}])
+def test_killed_and_continued_equals_unkilled(tmp_path: Path, settings):
+    whole = run(**settings)
+
+    def stop(metrics: RlStep, _) -> None:
+        if metrics.step == 5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(tmp_path, stop, checkpoint_seconds=0, **settings)
+    again = run(tmp_path, checkpoint_seconds=0, **settings)
+    assert again.resumed_from == 4
+    assert_same(again.model, whole.model)
+    for one, other in zip(again.history, whole.history, strict=True):
+        timed = ("rollout_seconds", "update_seconds", "tokens_per_second")
+        assert {**vars(one), **dict.fromkeys(timed)} == {**vars(other), **dict.fromkeys(timed)}
+    assert [h.as_json() for h in again.held_out] == [h.as_json() for h in whole.held_out]
+    assert [h.step for h in whole.held_out] == [0, 3, 6]
+
+
+def test_another_run_is_not_continued(tmp_path: Path):
+    def stop(metrics: RlStep, _) -> None:
+        if metrics.step == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(tmp_path, stop, checkpoint_seconds=0)
+    with pytest.raises(CandorError, match="another task, settings or model"):
+        run(tmp_path, learning_rate=1e-4)
+
+
+def test_a_model_that_never_succeeds_is_told_so():
+    class Never(Parity):
+        def right(self, problem, answer):
+            return False
+
+    engine = word_engine()
+    arguments = (engine.model, engine.tokenizer, Never(), FirstWord(), RlSettings(**FAST))
+    with pytest.raises(
+        CandorError, match=r"can't start from here: of 32 problems .* 0 were solved"
+    ) as caught:
+        train_policy(*arguments)
+    assert "SFT on solved examples" in str(caught.value.fix)
+    before = weights_of(engine.model)
+    result = train_policy(*arguments, force=True)
+    assert all(one.without_variance == 1 and one.grad_norm == 0 for one in result.history)
+    assert all(torch.equal(before[name], value) for name, value in weights_of(engine.model).items())
+
+
+def test_several_updates_clip_and_the_first_does_not():
+    once = run(learning_rate=3e-2)
+    many = run(learning_rate=3e-2, passes=4)
+    assert all(one.clip_fraction == 0 for one in once.history)
+    assert max(one.clip_fraction for one in many.history) > 0.02
+
+
+def test_a_penalty_on_kl_keeps_the_model_near_its_start():
+    free, held = run(kl=1e-9, steps=12), run(kl=1.0, steps=12)
+    assert free.history[0].kl == pytest.approx(0, abs=1e-5)
+    assert free.history[-1].kl > 3 * held.history[-1].kl
+
+
+def test_what_is_held_out_is_never_learned_from():
+    from candor.reasoning.rl.problems import ProblemSet
+
+    some = ProblemSet.of(Parity(), held_out=100, shots=3, seed=0)
+    apart = {one.id for one in (*some.held_out, *some.shown)}
+    assert len(apart) == 103
+    drawn = [one.id for step in range(30) for one in some.step(step, 50)]
+    assert not apart & set(drawn)
+    assert [one.id for one in some.step(4, 50)] == drawn[200:250]
+
+
+def test_pass_at_k_is_the_chance_over_all_choices():
+    from itertools import combinations
+
+    right = np.array([[1, 0, 0, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 0, 1, 0, 0]], float)
+    for k in (1, 2, 3, 5):
+        expected = [np.mean([max(some) for some in combinations(row, k)]) for row in right]
+        np.testing.assert_allclose(pass_at_k(right, k), expected, atol=1e-12)
+    with pytest.raises(ValueError, match="pass@6"):
+        pass_at_k(right, 6)
+
+
+TOGETHER = """
+import json, sys
+import torch
+from parity_task import FirstWord, Parity
+from word_models import word_engine
+from candor.reasoning.rl import RlSettings, train_policy
+
+torch.set_num_threads(1)
+engine = word_engine()
+steps = []
+result = train_policy(
+    engine.model, engine.tokenizer, Parity(), FirstWord(), RlSettings.model_validate_json(sys.argv[1]),
+    on_step=lambda metrics, _: steps.append(metrics),
+)
+if steps:  # the first process
+    norm = sum(float(p.double().norm()) for p in engine.model.parameters())
+    rows = [[s.reward, s.tokens, s.entropy, s.grad_norm, s.clip_fraction, s.kl] for s in steps]
+    print("@@" + json.dumps([rows, norm, [h.as_json() for h in result.held_out]]))
+"""
+
+
+@pytest.mark.parametrize("extra", [{}, {"advantage": "reinforce++", "updates": 2, "kl": 0.1, "prompts": 7}])
+def test_two_processes_learn_what_one_does(tmp_path: Path, extra):
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    here = Path(__file__).parents[1]
+    found = []
+    for launch in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
+        done = subprocess.run(
+            [sys.executable, *launch, str(script), RlSettings(**{**FAST, **extra}).model_dump_json()],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}",
+            },
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout.split("@@")[1]))
+    (rows, norm, held), (rows_two, norm_two, held_two) = found
+    assert len(rows) == 6
+    for one, other in zip(rows, rows_two, strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
+    assert norm_two == pytest.approx(norm, rel=1e-6)
+    assert [h["right"] for h in held] == [h["right"] for h in held_two]
