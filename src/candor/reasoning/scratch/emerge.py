@@ -160,6 +160,11 @@ class EmergeRun:
         self.run, self.recipe, self.reporter = run, run.recipe, reporter
         self._subject = Subject(run.recipe)
 
+    @property
+    def example(self) -> Problem:
+        """One of the held-out questions."""
+        return self._subject.asked[0]
+
     def complete(self) -> None:
         """Every stage that is not done yet, in order."""
         stages = {"pretrain": self.pretrain, "reinforce": self.reinforce, "evaluate": self.evaluate}
