@@ -171,7 +171,7 @@ result = train_policy(
 )
 if steps:  # the first process
     norm = sum(float(p.double().norm()) for p in engine.model.parameters())
-    rows = [[s.reward, s.tokens, s.entropy, s.grad_norm, s.clip_fraction, s.kl] for s in steps]
+    rows = [[s.reward, s.tokens, s.entropy, s.grad_norm, s.clip_fraction, s.kl or 0.0] for s in steps]
     print("@@" + json.dumps([rows, norm, [h.as_json() for h in result.held_out]]))
 """
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -108,7 +109,7 @@ class Learner:
         rate = self._rate * min(1.0, (step + 1) / (settings.warmup + 1))
         seen = np.zeros(4)  # tokens, clipped; tokens compared with the engine, and the sum of their gaps
         norm = 0.0
-        with self._training():
+        with self._training(step):
             for turn in range(settings.passes):
                 for part in range(settings.updates):
                     chosen = share(len(rollouts.problems), Group(part, settings.updates))
@@ -127,13 +128,20 @@ class Learner:
         )
 
     @contextlib.contextmanager
-    def _training(self) -> Iterator[None]:
-        """Within the block the model trains; what decodes finds it as it was."""
+    def _training(self, step: int) -> Iterator[None]:
+        """Within the block the model trains; what decodes finds it as it was.
+
+        Dropout, where a model has any, is seeded by the step: there is no generator state to keep.
+        """
         forward = self._objective.forward
         switched = forward.packs and not forward.branches  # transformers' modules run on packed rows
         self._model.train()
         try:
-            with packed_model(self._model) if switched else contextlib.nullcontext():
+            with (
+                torch.random.fork_rng(),
+                packed_model(self._model) if switched else contextlib.nullcontext(),
+            ):
+                torch.manual_seed(self._settings.seed * 1_000_003 + step)
                 yield
         finally:
             self._model.eval()

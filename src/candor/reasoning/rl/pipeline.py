@@ -30,6 +30,7 @@ from candor.reasoning.rl.problems import ProblemSet
 from candor.reasoning.rl.recipe import RlRecipe
 from candor.reasoning.rl.reward import rewards_of, task_reward, validate
 from candor.reasoning.rl.rollout import Drawer, Roller, Rollouts
+from candor.reasoning.rl.settings import RlSettings
 from candor.train.state import clear_state, read_notes
 
 # Groups that teach nothing are usual, but with this share of them most of the time is spent for nothing.
@@ -43,6 +44,12 @@ class Asked:
 
     task: Task
     way: Callable[[bool], Way]  # from whether the model is asked by messages
+    stops: tuple[str, ...] = ()  # of a completion that goes on a text: where the next problem would begin
+
+    def settings(self, recipe: RlRecipe, *, chat: bool) -> RlSettings:
+        """The recipe's, with these stops where it names none and the model is not asked by messages."""
+        found = recipe.settings()
+        return found if chat or found.stop else found.model_copy(update={"stop": self.stops})
 
 
 class RlRun:
@@ -76,10 +83,11 @@ class RlRun:
             if path.suffix == ".py" and path.is_file():
                 self.run.record_input(str(path), path)
         task, tokenizer = self._asked.task, load_tokenizer_of(self.recipe)
-        way = self._asked.way(asks_by_messages(self.recipe, tokenizer))
+        chat = asks_by_messages(self.recipe, tokenizer)
+        way = self._asked.way(chat)
         rewards = rewards_of(self.recipe.rewards)
         validate(task_reward(task, way), task, way, _PROVED, self.recipe.seed)
-        settings = self.recipe.settings()
+        settings = self._asked.settings(self.recipe, chat=chat)
         problems = ProblemSet.of(task, held_out=settings.held_out, shots=settings.shots, seed=settings.seed)
         model = load_model(
             self.recipe.model.name,
@@ -186,6 +194,7 @@ def learn(
 ) -> tuple[RlResult, PreTrainedTokenizerBase]:
     """Train as a recipe says; under torchrun every process calls this."""
     tokenizer, chosen = load_tokenizer_of(recipe), recipe.model
+    chat = asks_by_messages(recipe, tokenizer)
     model = load_model(chosen.name, dtype=chosen.dtype, trust_remote_code=chosen.trust_remote_code)
     engine: Drawer | None = None
     if recipe.rollouts == "vllm":
@@ -199,8 +208,8 @@ def learn(
         model,
         tokenizer,
         asked.task,
-        asked.way(asks_by_messages(recipe, tokenizer)),
-        recipe.settings(),
+        asked.way(chat),
+        asked.settings(recipe, chat=chat),
         reward=rewards_of(recipe.rewards),
         folder=folder,
         on_step=on_step,

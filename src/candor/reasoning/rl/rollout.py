@@ -130,39 +130,36 @@ class Roller:
         ):
             seen, ways, logs = [], [], []
             for number, one in enumerate(generation.completions):
-                truncated = one.finish_reason == "length"
-                size = len(one.token_ids)
-                sample = sample_of(
-                    self._task,
-                    self._way,
-                    problem,
-                    one.text,
-                    tokens=size,
-                    limit=max_tokens,
-                    truncated=truncated,
-                )
-                flags = own_tokens(one)
-                reasoned = (
-                    self._reasons(problem, one.text)
-                    if self._reasons is not None
-                    else size > usual + self._slack
-                )
-                table[:, mine.start + place, number] = (
-                    self._reward(sample),
-                    sample.right,
-                    size,
-                    sum(flags),
-                    truncated,
-                    reasoned,
-                    -sum(value for value, flag in zip(one.logprobs, flags, strict=True) if flag),
-                )
+                sample, own_flags, row = self._judged(problem, one, usual, max_tokens)
+                table[:, mine.start + place, number] = row
                 seen.append(sample)
-                ways.append(Trajectory(tuple(ids), one.token_ids, flags))
+                ways.append(Trajectory(tuple(ids), one.token_ids, own_flags))
                 logs.append(one.logprobs)
             for into, value in zip(found, (seen, ways, logs), strict=True):
                 into.append(value)
         table = self._group.totals(table)
         return Rollouts(list(problems), mine, *found, *table, seconds=time.monotonic() - began)
+
+    def _judged(
+        self, problem: Problem, one: Completion, usual: int, limit: int
+    ) -> tuple[Sample, tuple[bool, ...], tuple[float, ...]]:
+        """A completion as rewards see it, which tokens are its own, and its row of the table.
+
+        Args:
+            problem: what was asked.
+            one: what came.
+            usual: tokens of the right answer.
+            limit: the most tokens allowed.
+        """
+        size, truncated, flags = len(one.token_ids), one.finish_reason == "length", own_tokens(one)
+        sample = sample_of(
+            self._task, self._way, problem, one.text, tokens=size, limit=limit, truncated=truncated
+        )
+        known = self._reasons and self._reasons(problem, one.text)
+        reasoned = size > usual + self._slack if known is None else known
+        surprise = -sum(value for value, flag in zip(one.logprobs, flags, strict=True) if flag)
+        row = (self._reward(sample), sample.right, size, sum(flags), truncated, reasoned, surprise)
+        return sample, flags, row
 
     def _answer_tokens(self, problems: Sequence[Problem]) -> list[int]:
         """Tokens of each right answer, without any that the tokenizer puts around a text."""
