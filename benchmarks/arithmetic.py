@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--head", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=5e-3)
     parser.add_argument("--batch", type=int, default=256, help="additions in an update")
     options = parser.parse_args()
     from candor.core.files import read_json, write_json

@@ -2,6 +2,7 @@
 
     python benchmarks/emergence.py --out runs/emergence                    # three seeds of the main job
     python benchmarks/emergence.py --out runs/emergence --suite shares     # 1, 2, 5, 10, 20 % demonstrations
+    python benchmarks/emergence.py --out runs/emergence --suite schooled   # 1, 2 %, four times the updates
     python benchmarks/emergence.py --out runs/emergence --suite lengths    # 6, 12, 18 digits
     python benchmarks/emergence.py --out runs/emergence --suite tasks      # cups, parity
     python benchmarks/emergence.py --out runs/emergence --suite longer     # RL on longer sums than were shown
@@ -25,10 +26,12 @@ from pathlib import Path
 from typing import Any
 
 Point = dict[str, Any]
-_MAIN: Point = {"task": "digit-sum:12", "practice": None, "share": 0.1, "arm": "rl"}
+_MAIN: Point = {"task": "digit-sum:12", "practice": None, "share": 0.1, "updates": 600, "arm": "rl"}
+_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 SUITES: dict[str, list[Point]] = {
     "main": [_MAIN],
-    "shares": [{**_MAIN, "share": share} for share in (0.01, 0.02, 0.05, 0.1, 0.2)],
+    "shares": [{**_MAIN, "share": share} for share in _SHARES],
+    "schooled": [{**_MAIN, "share": share, "updates": 2400} for share in (0.01, 0.02)],
     "lengths": [{**_MAIN, "task": f"digit-sum:{digits}"} for digits in (6, 12, 18)],
     "tasks": [{**_MAIN, "task": name} for name in ("cups:12", "parity:24")],
     "longer": [{**_MAIN, "task": "digit-sum:6-12", "practice": "digit-sum:6-16"}],
@@ -46,6 +49,7 @@ def settings_of(point: Point, overrides: list[str]) -> Any:
         "task": point["task"],
         "practice": point["practice"],
         "mixture.demonstrations": point["share"],
+        "pretrain.updates": point["updates"],
         "seed": point["seed"],
     }
     return read_recipe(EmergeRecipe, None, overrides, options)
@@ -57,7 +61,7 @@ def base_of(subject: Any, point: Point, folder: Path) -> tuple[Any, dict[str, An
     from candor.model.load import load_model, save_checkpoint
     from candor.reasoning.scratch.emerge import asked, pretrained
 
-    name = f"{point['task'].replace(':', '-')}-{point['share']:g}-{point['seed']}"
+    name = f"{point['task'].replace(':', '-')}-{point['share']:g}-{point['updates']}-{point['seed']}"
     notes = folder / "bases" / f"{name}.json"
     checkpoint = folder / "bases" / name
     if not notes.exists():

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from candor.cli.emerge import emerge
 from candor.core.errors import CandorError
 from candor.core.files import read_json
 from candor.core.progress import Reporter
@@ -19,21 +22,21 @@ from candor.reasoning.scratch.recipe import EmergeRecipe
 _SMALL = (
     "model.depth=2",
     "model.width=64",
-    "mixture.lessons=4000",
-    "mixture.demonstrations=0.2",
-    "pretrain.updates=120",
+    "mixture.lessons=6000",
+    "mixture.demonstrations=0.25",
+    "pretrain.updates=200",
     "pretrain.batch=128",
-    "rl.steps=12",
+    "rl.steps=30",
     "rl.max_tokens=24",
     "rl.held_out=8",
-    "rl.learning_rate=0.002",
+    "rl.learning_rate=0.0005",
     "rl.checkpoint_seconds=0",
     "evaluate.problems=100",
     "evaluate.samples=8",
 )
 
 
-def small(task: str = "parity:12") -> EmergeRecipe:
+def small(task: str = "parity:10") -> EmergeRecipe:
     return read_recipe(EmergeRecipe, None, _SMALL, {"task": task})
 
 
@@ -92,7 +95,7 @@ class Killer(Reporter):
 
 
 def test_a_killed_run_goes_on_to_the_same_result(finished: Path, tmp_path: Path) -> None:
-    for killer in (Killer("pretraining", 40), Killer("learning by reward", 4), Reporter("quiet")):
+    for killer in (Killer("pretraining", 40), Killer("learning by reward", 3), Reporter("quiet")):
         run = Run.start(tmp_path / "killed", small())
         job = EmergeRun(run, killer)
         if isinstance(killer, Killer):
@@ -119,3 +122,17 @@ def test_steps_that_are_longer_than_completions_may_be_are_told() -> None:
         Subject(small("parity:40"))
     with pytest.raises(CandorError, match="not the same kind"):
         Subject(small("parity:4").model_copy(update={"practice": "cups:4"}))
+
+
+def test_the_verb_shows_before_and_after_of_a_finished_run(finished: Path) -> None:
+    app = typer.Typer()
+    app.command()(emerge)
+    given = [part for override in _SMALL for part in ("--set", override)]
+    found = CliRunner().invoke(app, ["--out", str(finished), "--task", "parity:10", *given])
+    assert found.exit_code == 0, found.output
+    metrics = read_json(finished / "metrics.json")
+    for moment in ("before", "after"):
+        assert f"{100 * value(metrics, moment, 'accuracy'):.1f} %" in found.output
+    assert "pass@8" in found.output
+    other = CliRunner().invoke(app, ["--out", str(finished), "--task", "parity:11", *given])
+    assert isinstance(other.exception, CandorError)  # another recipe is refused

@@ -26,6 +26,7 @@ def fresh_model(
     context: int,
     head: int = 64,
     family: Family = "llama",
+    spread: float = 0.02,
     seed: int,
 ) -> PreTrainedModel:
     """A model that nothing was learned with, in float32.
@@ -37,6 +38,7 @@ def fresh_model(
         context: longest text in tokens.
         head: width of an attention head.
         family: architecture.
+        spread: standard deviation of the weights; the usual one suits widths of some hundreds.
         seed: of the weights; the caller's generators are left alone.
     """
     heads = width // head
@@ -54,6 +56,7 @@ def fresh_model(
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": None,
+        "initializer_range": spread,
     }
     config: PreTrainedConfig = (Qwen3Config if family == "qwen3" else LlamaConfig)(**common)
     with torch.random.fork_rng(devices=[]):

@@ -22,6 +22,8 @@ from candor.reasoning.problem import Problem
 ALPHABET = "0123456789+=,:"
 Format = Literal["plain", "reversed", "scratchpad"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+# Draws in a row that bring nothing new: then a kind of additions is taken to be used up.
+_PATIENCE = 2000
 
 
 def addition(one: int, other: int) -> Problem:
@@ -135,14 +137,13 @@ def _of_length(digits: int, wanted: int, source: random.Random, held_out: Collec
     numbers = Additions(digits).numbers
     for carried in range(kinds):
         many = wanted // kinds + (carried < wanted % kinds)
-        goal = len(found) + many
-        for _ in range(200 * many):
-            if len(found) == goal:
-                break
+        goal, idle = len(found) + many, 0
+        while len(found) < goal and idle < _PATIENCE:
             one, other = _pair(digits, carried, source)
-            problem = addition(one, other)
+            problem, before = addition(one, other), len(found)
             if one in numbers and other in numbers and problem.id not in held_out:
                 found.setdefault(problem.id, problem)
+            idle = 0 if len(found) > before else idle + 1
     return list(found.values())
 
 

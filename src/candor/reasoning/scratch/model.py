@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def small_model(
         width=shape.width,
         head=shape.head,
         context=context,
+        spread=0.5 / math.sqrt(shape.width),  # the usual .02 at width 625
         seed=seed,
     )
 
@@ -62,6 +64,7 @@ def school(
         batch_tokens=batch_tokens,
         micro_batch_tokens=8192,
         weight_decay=how.weight_decay,
+        optimizer=how.optimizer,
         dtype=how.dtype,
         seed=seed,
     )
