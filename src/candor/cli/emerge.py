@@ -32,7 +32,7 @@ def emerge(
 
     Example: candor think emerge --out runs/emerge
 
-    Two or three minutes on two cores. Nothing rewards steps or length; which share of pretraining showed
+    A minute or two on two cores. Nothing rewards steps or length; which share of pretraining showed
     steps is the one thing that was put there (--demonstrations).
     """
     from candor.core.progress import Reporter  # noqa: PLC0415

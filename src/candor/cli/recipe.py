@@ -18,7 +18,7 @@ app = typer.Typer(help="Look at recipes: every setting, its default and what it 
 @app.command()
 def show(
     kind: Annotated[
-        str, typer.Argument(help="What the recipe is for: knowledge, base, chat or rl.")
+        str, typer.Argument(help="What the recipe is for: knowledge, base, chat, rl or emerge.")
     ] = "knowledge",
     recipe: RecipeFile = None,
     overrides: Set = None,
@@ -46,4 +46,8 @@ def _recipe(kind: str) -> type[Settings]:
         from candor.reasoning.rl.recipe import RlRecipe  # noqa: PLC0415
 
         return RlRecipe
-    raise CandorError(f"no recipe of the kind '{kind}'", fix="there are: knowledge, base, chat, rl")
+    if kind == "emerge":
+        from candor.reasoning.scratch.recipe import EmergeRecipe  # noqa: PLC0415
+
+        return EmergeRecipe
+    raise CandorError(f"no recipe of the kind '{kind}'", fix="there are: knowledge, base, chat, rl, emerge")
