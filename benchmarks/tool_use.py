@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write all numbers and completions here (JSON)")
     options = parser.parse_args()
     from candor.engine.local import LocalEngine
-    from candor.reasoning.tool_way import ToolWay
+    from candor.reasoning.ways.tool import ToolWay
 
     way, direct = ToolWay(), Direct()
     held_out, products = problems(90, options.seed), problems(90, options.seed + 1, "*")

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from candor.core.errors import CandorError
 from candor.reasoning.numbers import number_in
 from candor.reasoning.problem import Problem, Way
-from candor.reasoning.ways import Asking, Direct, register_way, reversed_digits, way_names, ways_of
+from candor.reasoning.ways import register_way, ways_of
+from candor.reasoning.ways.asking import ASKING, Asking, Direct, reversed_digits
+
+ASKED = [way.name for way in ASKING]
 
 PROBLEM = Problem(id="a", question="What is 12 + 34?", answer="46", steps="2 + 4 = 6\n1 + 3 = 4")
 OTHER = Problem(id="b", question="What is 50 + 7?", answer="57", steps="0 + 7 = 7\n5 + 0 = 5")
@@ -54,7 +57,7 @@ def test_answers_are_found_by_their_mark_else_as_the_last_number(
     assert way(name).read(completion) == answer
 
 
-@pytest.mark.parametrize("name", way_names())
+@pytest.mark.parametrize("name", ASKED)
 @pytest.mark.parametrize("chat", [True, False])
 def test_a_completion_that_repeats_its_question_gives_no_answer_of_it(name: str, chat: bool) -> None:
     asking = way(name, chat=chat)
@@ -63,7 +66,7 @@ def test_a_completion_that_repeats_its_question_gives_no_answer_of_it(name: str,
         assert read is None or number_in(read) is None, read
 
 
-@pytest.mark.parametrize("name", way_names())
+@pytest.mark.parametrize("name", ASKED)
 def test_a_base_model_reads_solved_problems_and_goes_on_where_the_prompt_ends(name: str) -> None:
     asking = way(name, chat=False)
     prompt = asking.prompt(PROBLEM, [OTHER])
@@ -74,7 +77,7 @@ def test_a_base_model_reads_solved_problems_and_goes_on_where_the_prompt_ends(na
     assert "46" not in prompt
 
 
-@pytest.mark.parametrize("name", way_names())
+@pytest.mark.parametrize("name", ASKED)
 def test_a_chat_model_is_told_how_to_answer_and_shown_it(name: str) -> None:
     asking = way(name)
     messages = asking.prompt(PROBLEM, [OTHER])
@@ -83,7 +86,7 @@ def test_a_chat_model_is_told_how_to_answer_and_shown_it(name: str) -> None:
     assert "Answer:" in messages[2]["content"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("name", way_names())
+@pytest.mark.parametrize("name", ASKED)
 @pytest.mark.parametrize("chat", [True, False])
 def test_a_completion_cut_anywhere_can_be_made_to_answer(name: str, chat: bool) -> None:
     asking = way(name, chat=chat)
@@ -109,7 +112,7 @@ def test_signs_points_and_words_stay_where_they_are() -> None:
     assert reversed_digits("-120 and 9.11.") == "-021 and 11.9."
 
 
-@given(st.sampled_from(way_names()), st.booleans(), st.text(max_size=200))
+@given(st.sampled_from(ASKED), st.booleans(), st.text(max_size=200))
 def test_anything_can_be_read_and_cut_without_an_error(name: str, chat: bool, text: str) -> None:
     asking = way(name, chat=chat)
     assert asking.read(text) != ""

@@ -9,17 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from transformers import (
-    AutoModelForCausalLM,
-    LlamaConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    Qwen3Config,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from candor.base.recipe import HEAD, PretrainSettings, ShapeSettings
+from candor.model.fresh import fresh_model
 from candor.train.settings import TrainSettings
 
 # Tokens for each weight (Hoffmann et al. 2022), and passes after which repeating a corpus is worth ever less
@@ -41,33 +34,14 @@ class Training:
 
 def new_model(shape: ShapeSettings, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     """A model with fresh weights."""
-    width = shape.width or HEAD * shape.depth
-    heads = width // HEAD
-    common = {
-        "vocab_size": _up(len(tokenizer), 64),  # rows that the hardware likes; those behind are never trained
-        "hidden_size": width,
-        # SwiGLU has three matrices where others have two: 8/3 instead of 4 (Shazeer 2020).
-        "intermediate_size": _up(round(width * 8 / 3), HEAD),
-        "num_hidden_layers": shape.depth,
-        "num_attention_heads": heads,
-        "num_key_value_heads": heads,
-        "head_dim": HEAD,
-        "max_position_embeddings": shape.context,
-        "tie_word_embeddings": True,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": None,
-    }
-    config: PreTrainedConfig = (Qwen3Config if shape.family == "qwen3" else LlamaConfig)(**common)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        # What a block adds to the stream starts small, so that depth does not add up (Radford et al. 2019).
-        with torch.no_grad():
-            for name, weight in model.named_parameters():
-                if name.endswith(("o_proj.weight", "down_proj.weight")):
-                    weight.mul_(1 / math.sqrt(2 * shape.depth))
-    return model
+    return fresh_model(
+        tokenizer,
+        depth=shape.depth,
+        width=shape.width or HEAD * shape.depth,
+        context=shape.context,
+        family=shape.family,
+        seed=seed,
+    )
 
 
 def weights_of(shape: ShapeSettings, vocabulary: int) -> int:
@@ -117,7 +91,3 @@ def _batch_for(tokens: int) -> int:
     """
     wanted = 2048 * 0.0306 * tokens**0.383
     return max(4096, 1 << round(math.log2(wanted)))
-
-
-def _up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple

@@ -129,8 +129,9 @@ def rl(
 def _asked(settings: RlRecipe) -> Asked:
     """The task and the way that the recipe names."""
     from candor.reasoning.rl.pipeline import Asked  # noqa: PLC0415
-    from candor.reasoning.tasks import task_of  # type: ignore[import-not-found]  # noqa: PLC0415
-    from candor.reasoning.ways import STOPS, ways_of  # type: ignore[import-not-found]  # noqa: PLC0415
+    from candor.reasoning.tasks import task_of  # noqa: PLC0415
+    from candor.reasoning.ways import ways_of  # noqa: PLC0415
+    from candor.reasoning.ways.asking import STOPS  # noqa: PLC0415
 
     ways_of([settings.way], chat=True)  # an unknown name is told at once
     return Asked(task_of(settings.task), lambda chat: ways_of([settings.way], chat=chat)[0], STOPS)

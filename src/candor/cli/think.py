@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from candor.cli.emerge import emerge
 from candor.cli.estimates import percent
 from candor.cli.options import Json, Out, RecipeFile, Set
 from candor.core.errors import CandorError, InputError
@@ -21,9 +22,7 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _think() -> None:
-    pass
+app.command("emerge")(emerge)
 
 
 @app.command("evaluate")
@@ -34,7 +33,9 @@ def evaluate(
     ] = None,
     ways: Annotated[
         str | None,
-        typer.Option("--ways", help="With commas between: direct, reversed, steps, explain, scratchpad."),
+        typer.Option(
+            "--ways", help="With commas between: direct, reversed, steps, explain, scratchpad, tool."
+        ),
     ] = None,
     tasks: Annotated[
         str | None,

@@ -4,6 +4,7 @@ addition:3, subtraction:1-4, multiplication:2    by number of digits
 decimals, decimals:version                       which is larger, 9.9 or 9.11? By context
 letters                                          how often a letter is in a word
 words, words:2                                   stories of one to four steps
+digit-sum:12, parity:16, cups:8                  a state followed through a row of symbols
 path/to/file.jsonl                               problems in GSM8K's format
 gym:NAME                                         any task of the package reasoning-gym
 """
@@ -20,6 +21,7 @@ from candor.reasoning.tasks.decimals import Decimals
 from candor.reasoning.tasks.gsm8k import Gsm8k
 from candor.reasoning.tasks.gym import Gym
 from candor.reasoning.tasks.letters import Letters
+from candor.reasoning.tasks.sequences import NAMES, sequence_task
 from candor.reasoning.tasks.words import Words
 
 # From the part of a name behind the colon, None where there is none.
@@ -28,6 +30,7 @@ _FAMILIES: dict[str, Callable[[str | None], Task]] = {
     "decimals": Decimals.of,
     "letters": Letters.of,
     "words": Words.of,
+    **{name: (lambda length, name=name: sequence_task(f"{name}:{length or ''}")) for name in NAMES},
     "gym": Gym.of,
 }
 _SUFFIXES = (".jsonl", ".jsonl.gz")

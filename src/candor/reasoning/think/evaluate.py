@@ -15,7 +15,7 @@ from candor.engine.protocol import Sampling
 from candor.reasoning.problem import Problem, Task, Way
 from candor.reasoning.think.asked import Answered
 from candor.reasoning.think.tokenised import parts_of
-from candor.reasoning.ways import STOPS, Asking
+from candor.reasoning.ways.asking import STOPS, Asking
 
 Progress = Callable[[int], None]
 
@@ -71,9 +71,9 @@ def ask(
 
 
 def sampling_of(way: Way, **settings: float) -> Sampling:
-    """How a way's completions are drawn: a base model's also end where it begins the next problem."""
-    raw = isinstance(way, Asking) and not way.chat
-    return Sampling(stop=STOPS if raw else (), **settings)  # type: ignore[arg-type]
+    """How a way's completions are drawn: with its tools, and a base model's up to the next problem."""
+    chat = getattr(way, "chat", True)
+    return Sampling(stop=() if chat else STOPS, tools=getattr(way, "tools", ()), **settings)  # type: ignore[arg-type]
 
 
 def ask_within(

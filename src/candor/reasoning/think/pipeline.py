@@ -25,7 +25,8 @@ from candor.reasoning.think.asked import Answered, Asked, choose
 from candor.reasoning.think.evaluate import ask, ask_within, sampling_of
 from candor.reasoning.think.recipe import ThinkRecipe
 from candor.reasoning.think.results import summary
-from candor.reasoning.ways import Asking, ways_of
+from candor.reasoning.ways import ways_of
+from candor.reasoning.ways.asking import Asking
 
 
 class ThinkRun:

@@ -8,20 +8,17 @@
     scratchpad   steps between marks, where nothing counts as an answer (Nye et al. 2021, "Show Your Work")
 
 Each asks a chat model by messages, or a base model by a text that its completion goes on with; solved
-problems come first in the same form. `ways_of` makes them by name; other packages add theirs by
-`register_way`.
+problems come first in the same form.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from candor.core.errors import InputError
 from candor.engine.protocol import Message, Prompt
-from candor.reasoning.answers import EXPLANATION, MARK, answer_in, missing, own
-from candor.reasoning.problem import Problem, Way
+from candor.reasoning.problem import Problem
+from candor.reasoning.ways.answers import EXPLANATION, MARK, answer_in, missing, own
 
 STOPS = ("\nQuestion:",)  # where a base model begins the next problem by itself
 _RUN = re.compile(r"[0-9](?:[0-9.,]*[0-9])?")
@@ -34,8 +31,8 @@ class Asking:
         chat: ask by messages; else by raw text, for base models.
 
     `read` finds the answer by its mark ("Answer:"), else takes the last number that the completion states,
-    or the completion itself if that is a single line (`candor.reasoning.answers`). It is given nothing of
-    the prompt, and passes over questions and calculations without a result that a completion repeats.
+    or the completion itself if that is a single line (`ways.answers`). It is given nothing of the prompt,
+    and passes over questions and calculations without a result that a completion repeats.
     """
 
     name: str
@@ -178,37 +175,4 @@ def reversed_digits(text: str) -> str:
     return _RUN.sub(lambda run: run[0][::-1], text)
 
 
-WayMaker = Callable[[bool], Way]  # from whether the model is asked by messages
-_MAKERS: dict[str, WayMaker] = {way.name: way for way in (Direct, Reversed, Steps, Explain, Scratchpad)}
-
-
-def register_way(name: str, maker: WayMaker) -> None:
-    """Add a way by name; one of that name that was there is replaced."""
-    _MAKERS[name] = maker
-
-
-def way_names() -> list[str]:
-    """Names of the ways that there are."""
-    return list(_MAKERS)
-
-
-def ways_of(names: Sequence[str], *, chat: bool) -> list[Way]:
-    """Ways by their names.
-
-    Args:
-        names: in the order wanted.
-        chat: ask by messages; else by text, for base models.
-
-    Raises:
-        InputError: there is no way by a name; the error names the nearest.
-    """
-    for name in names:
-        if name not in _MAKERS:
-            close = difflib.get_close_matches(name, _MAKERS, n=1, cutoff=0.4)
-            meant = f"did you mean '{close[0]}'? " if close else ""
-            raise InputError(
-                f"there is no way of asking by the name '{name}'",
-                field="ways",
-                fix=f"{meant}there are {', '.join(_MAKERS)}",
-            )
-    return [_MAKERS[name](chat) for name in names]
+ASKING: tuple[type[Asking], ...] = (Direct, Reversed, Steps, Explain, Scratchpad)

@@ -1,0 +1,1 @@
+"""Small models from scratch, on questions of a few characters: what they learn from how many examples."""
