@@ -14,9 +14,12 @@ updates.
 
 Then all are asked held-out questions: the eighty of `candor chat evaluate --what tone`, and facts about other
 things. That a model tuned on hedges hedges is circular: it says what it was taught to say. What is not is
-whether its hedges go with its being wrong: the share of hedged answers among right and among wrong ones, on
-facts alone, over all and within kinds of question (a model could also learn to hedge on capitals of small
-states). Intervals go by the thing that is asked about; differences are paired by question and seed.
+whether its doubt goes with its being wrong, on facts alone: the share of hedged answers among those that are
+right and those that are wrong (refusals, which are never right, left out); and, as a tone may change an
+answer too, the share of doubted questions (refused or hedged) among those that the *base* got right and
+wrong. Both over all and within kinds of fact: that capitals are harder than continents can be learned from
+the data without knowing anything about itself. Intervals go by the thing that is asked about; differences are
+paired by question and seed.
 """
 
 from __future__ import annotations
@@ -119,15 +122,15 @@ def learnable(rows: list[Any], model: str) -> int:
     return sum(sum(encode(row, tokenizer).supervised) for row in rows)
 
 
-def gap(hedged: np.ndarray, right: np.ndarray, kinds: np.ndarray | None = None) -> float | None:
-    """Share of hedged answers among wrong ones minus that among right ones; of `kinds`, the mean within."""
+def gap(doubt: np.ndarray, good: np.ndarray, counted: np.ndarray, kinds: np.ndarray) -> float | None:
+    """Share of doubt among the counted that are not good minus that among the good: the mean within kinds."""
     total = weight = 0.0
-    for kind in [None] if kinds is None else np.unique(kinds):
-        some = np.ones(len(right), bool) if kind is None else kinds == kind
-        good, bad = hedged[some & right], hedged[some & ~right]
-        if len(good) and len(bad):
-            share = len(good) * len(bad) / (len(good) + len(bad))
-            total += share * (bad.mean() - good.mean())
+    for kind in np.unique(kinds):
+        some = counted & (kinds == kind)
+        well, ill = doubt[some & good], doubt[some & ~good]
+        if len(well) and len(ill):
+            share = len(well) * len(ill) / (len(well) + len(ill))
+            total += share * (ill.mean() - well.mean())
             weight += share
     return total / weight if weight else None
 
@@ -135,61 +138,86 @@ def gap(hedged: np.ndarray, right: np.ndarray, kinds: np.ndarray | None = None) 
 def report(rows: dict[str, list[Any]], facts: dict[str, list[Any]]) -> None:
     """Tables of the eighty questions, and of the facts."""
     from candor.chat.tone_measure import ALL, MEASURES, tone_differences, tone_rates
-    from candor.core.statistics import bootstrap, paired_difference, proportion
 
-    arms = [arm for arm in ("base", *ARMS) if arm in rows]
-    print(f"\n| eighty questions | {' | '.join(arms)} | honest − sure |\n|{'---|' * (len(arms) + 2)}")
+    arms = ["base", *ARMS]
     rates = {arm: tone_rates(rows[arm]) for arm in arms}
     moved = tone_differences(rows["sure"], rows["honest"])
+    print(f"\n| eighty questions | {' | '.join(arms)} | honest − sure |\n|{'---|' * (len(arms) + 2)}")
     for level in rates["base"]:
         for measure in MEASURES if level == ALL else ("unsure",):
             cells = [shown(rates[arm][level][measure]) for arm in arms]
             print(f"| {level}: {measure} | {' | '.join(cells)} | {shown(moved[level][measure], sign=True)} |")
-
+    knew = {bare(row.id): row.right for row in facts["base"]}
+    columns = {arm: column(facts[arm], knew) for arm in arms}
     print(f"\n| held-out facts | {' | '.join(arms)} | honest − dealt |\n|{'---|' * (len(arms) + 2)}")
-    columns = {arm: column(facts[arm]) for arm in arms}
-
-    def line(name: str, of: Any, difference: Any) -> None:
-        cells = [shown(of(columns[arm]), sign="−" in name) for arm in arms]
-        print(f"| {name} | {' | '.join(cells)} | {shown(difference, sign=True)} |")
-
-    def share(values: str, right: bool | None = None) -> Any:
-        def of(c: dict[str, np.ndarray]) -> Any:
-            some = np.ones(len(c["right"]), bool) if right is None else c["right"] == right
-            return proportion(c[values][some], c["document"][some] if some.any() else None)
-
-        return of
-
-    honest, dealt = columns["honest"], columns["dealt"]
-    for name, values in (("right", "right"), ("hedged or not known", "unsure")):
-        line(name, share(values), paired_difference(honest[values], dealt[values], honest["document"]))
-    for name, right in (("… of right answers", True), ("… of wrong answers", False)):
-        cells = [shown(share("unsure", right)(columns[arm])) for arm in arms]
-        print(f"| {name} | {' | '.join(cells)} | |")
-    for name, keys in (
-        ("wrong − right", ("unsure", "right")),
-        ("… within kinds (−)", ("unsure", "right", "kind")),
-    ):
-        size, both = len(keys), [c[key] for c in (honest, dealt) for key in keys]
-
-        def between(*given: np.ndarray, size: int = size) -> float | None:
-            first, second = gap(*given[:size]), gap(*given[size:])
-            return None if first is None or second is None else first - second
-
-        def of(c: dict[str, np.ndarray], keys: tuple[str, ...] = keys) -> Any:
-            return bootstrap(gap, *(c[key] for key in keys), clusters=c["document"])
-
-        line(name, of, bootstrap(between, *both, clusters=honest["document"]))
+    for name in ("right", "refused", "hedged"):
+        print_shares(name, columns, name)
+    print_doubt("answers given that are hedged", columns, doubt="hedged", good="right", counted="given")
+    print_doubt(
+        "refused or hedged, by what the base knew", columns, doubt="unsure", good="knew", counted="all"
+    )
 
 
-def column(rows: Sequence[Any]) -> dict[str, np.ndarray]:
-    """Rows as columns."""
+def bare(identity: str) -> str:
+    """A question's id without the seed."""
+    return identity.rpartition(" seed ")[0]
+
+
+def column(rows: Sequence[Any], knew: dict[str, bool]) -> dict[str, np.ndarray]:
+    """Rows as columns; `knew` is whether the base was right."""
+    flags = {kind: np.array([row.is_so(kind) for row in rows]) for kind in ("refused", "hedged", "unsure")}
     return {
+        **flags,
         "right": np.array([row.right for row in rows]),
-        "unsure": np.array([row.is_so("unsure") for row in rows]),
+        "given": ~flags["refused"],
+        "all": np.ones(len(rows), bool),
+        "knew": np.array([knew[bare(row.id)] for row in rows]),
         "kind": np.array([row.level for row in rows]),
         "document": np.array([row.document for row in rows]),
     }
+
+
+def print_shares(name: str, columns: dict[str, Any], of: str, some: str = "all", but: str = "") -> None:
+    """A row of shares among some, or among those but some others."""
+    from candor.core.statistics import paired_difference, proportion
+
+    cells = []
+    for c in columns.values():
+        among = c[some] & ~c[but] if but else c[some]
+        found = proportion(c[of][among], c["document"][among] if among.any() else None)
+        cells.append(f"{shown(found)} of {found.n}" if some != "all" or but else shown(found))
+    honest, dealt = columns["honest"], columns["dealt"]
+    moved = ""
+    if some == "all" and not but:
+        moved = shown(paired_difference(honest[of], dealt[of], honest["document"]), sign=True)
+    print(f"| {name} | {' | '.join(cells)} | {moved} |")
+
+
+def print_doubt(name: str, columns: dict[str, Any], *, doubt: str, good: str, counted: str) -> None:
+    """Rows about where doubt is said: among the good, among the rest, and the difference."""
+    from candor.core.statistics import bootstrap
+
+    for arm in columns.values():
+        arm["well"] = arm[counted] & arm[good]
+    words = {"right": ("right ones", "wrong ones"), "knew": ("it was right", "it was wrong")}[good]
+    print_shares(f"{name}: {words[0]}", columns, doubt, "well")
+    print_shares(f"{name}: {words[1]}", columns, doubt, counted, but=good)
+    for label, kinds in (("difference", False), ("difference within kinds of fact", True)):
+
+        def given(arm: str, kinds: bool = kinds) -> list[np.ndarray]:
+            c = columns[arm]
+            return [c[doubt], c[good], c[counted], c["kind"] if kinds else np.zeros(len(c["kind"]))]
+
+        def between(*both: np.ndarray) -> float | None:
+            first, second = gap(*both[:4]), gap(*both[4:])
+            return None if first is None or second is None else first - second
+
+        cells = [
+            shown(bootstrap(gap, *given(arm), clusters=columns[arm]["document"]), sign=True)
+            for arm in columns
+        ]
+        moved = bootstrap(between, *given("honest"), *given("dealt"), clusters=columns["honest"]["document"])
+        print(f"| {label} | {' | '.join(cells)} | {shown(moved, sign=True)} |")
 
 
 def shown(estimate: Any, sign: bool = False) -> str:
@@ -200,7 +228,7 @@ def shown(estimate: Any, sign: bool = False) -> str:
     between = " to " if sign else "–"
     if estimate.low is not None:
         text += f" ({100 * estimate.low:{plus}.0f}{between}{100 * estimate.high:{plus}.0f})"
-    return text
+    return text.replace("-", "−")
 
 
 def main() -> None:
@@ -220,7 +248,17 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--out", type=Path, help="write every reply here (JSON)")
+    parser.add_argument("--again", type=Path, help="only show again what --out wrote")
     options = parser.parse_args()
+    if options.again:
+        from candor.chat.tone_measure import ToneRow
+
+        whole = json.loads(options.again.read_text(encoding="utf-8"))
+        tables = [
+            {arm: [ToneRow(**row) for row in some] for arm, some in whole[name].items()}
+            for name in ("eighty", "facts")
+        ]
+        return report(*tables)
     from candor.chat.tone_data import toned_facts, toned_unknowns
     from candor.chat.tone_measure import ask_tone
     from candor.chat.tone_questions import tone_questions

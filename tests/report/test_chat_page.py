@@ -118,6 +118,15 @@ def test_tone_is_shown_by_kind_and_held_against_truth(page: str) -> None:
     assert "About invented things: answers with a hedge" in page
 
 
+def test_of_a_single_right_answer_nothing_is_concluded(tmp_path: Path) -> None:
+    run, whole = write_chat_run(tmp_path / "run"), metrics()
+    whole["tone"]["truth"]["after"]["right_asserted"]["n"] = 1
+    (run / "metrics.json").write_text(json.dumps(whole))
+    text = render_report(run).read_text(encoding="utf-8")
+    assert "right minus wrong" not in text
+    assert "too few of one of them to compare" in text
+
+
 def test_intervals_are_said_to_go_by_conversation(page: str) -> None:
     assert "treat each conversation, and of the cases each template, as one draw" in page
 

@@ -29,6 +29,7 @@ _KINDS = {
     "bare": "simply said",
     "sure_and_wrong": "wrong, no doubt said",
 }
+_FEW = 5  # answers: of fewer no share is shown
 _TRUTHS = {"right_asserted": "no doubt said of right", "wrong_asserted": "no doubt said of wrong"}
 _LEVELS = {
     "easy": "known to most",
@@ -74,8 +75,13 @@ def show_tone(found: Mapping[str, Any]) -> None:
         if level in found["after"]:
             rows[f"unsure: {words}"] = _moments(found, level, "unsure")
     for name, words in _TRUTHS.items():
-        rows[words] = [found["truth"].get(moment, {}).get(name, {}) for moment in _columns(found)]
+        rows[words] = [_enough(found["truth"].get(moment, {}).get(name, {})) for moment in _columns(found)]
     _show(f"How sure its replies to {n} questions sound", columns, rows)
+
+
+def _enough(estimate: dict[str, Any]) -> dict[str, Any]:
+    """A share of a few answers says nothing."""
+    return estimate if estimate.get("n", 0) >= _FEW else {}
 
 
 def _named(found: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from candor.report import wording
 from candor.report.charts import Row
-from candor.report.evidence import Evidence, estimate_of
+from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
 from candor.report.story import Tile
 from candor.report.svg import legend
@@ -29,6 +29,8 @@ _LEVELS = {
     "private": "Only the asker can know",
 }
 _TRUTHS = {"right_asserted": "Right answers", "wrong_asserted": "Wrong answers"}
+# With fewer right or wrong answers than this, nothing is said about their difference.
+FEW = 5
 _STYLES = (("before", "s1"), ("after", "s0"))
 
 
@@ -73,11 +75,14 @@ def doubt_figure(evidence: Evidence) -> Figure | None:
         if (estimate := estimate_of(evidence.at("tone", "truth", moment, name)))
     ]
     gap = estimate_of(evidence.at("tone", "truth", "after", "difference"))
+    counts = [number_of(evidence.at("tone", "truth", "after", name, "n")) or 0 for name in _TRUTHS]
     caption = (
         "Share of the answers given (refusals left out) in which no doubt is said. Where right and wrong are "
         "alike, sounding sure means nothing."
     )
-    if gap and gap.value is not None:
+    if min(counts) < FEW:
+        caption += " After tuning there are too few of one of them to compare."
+    elif gap and gap.value is not None:
         between = wording.interval(gap, "points")
         caption += f" After: right minus wrong {wording.shown(gap, 'points')} points"
         caption += f" ({between})." if between else "."
