@@ -2,6 +2,7 @@
 
     python benchmarks/arithmetic.py --out additions.json                # 0.8M weights, up to 3 digits
     python benchmarks/arithmetic.py --out large.json --depth 6 --width 384 --head 64 --tokens 5e6  # 10.6M
+    python benchmarks/arithmetic.py --out additions.json --optimizer adamw --rate 1e-3 --loss all
     python benchmarks/arithmetic.py --out additions.json --seeds 3 --samples 1000,2500
 
 A character model is trained from scratch on so many additions of up to `--digits` digits (`balanced` in
@@ -18,12 +19,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 _TESTED = 500
 _TEST_SEED = 1_000_003
 _LIMIT = 48
+_KEYS = ("depth", "width", "tokens", "rate", "batch", "optimizer", "loss")
 
 
 def tests(digits: int) -> dict[str, list[Any]]:
@@ -51,6 +54,8 @@ def point(name: str, samples: int, seed: int, options: argparse.Namespace) -> di
         samples, options.digits, seed, {problem.id for part in held_out.values() for problem in part}
     )
     examples = write.examples((problem.question, way.written(problem)) for problem in problems)
+    if options.loss == "all":
+        examples = [replace(one, supervised=(True,) * len(one.supervised)) for one in examples]
     size = sum(len(example.token_ids) for example in examples)
     if name.endswith("="):
         plain = sum(len(problem.question + problem.answer) + 1 for problem in problems)
@@ -59,7 +64,10 @@ def point(name: str, samples: int, seed: int, options: argparse.Namespace) -> di
     shape = SmallModel(depth=options.depth, width=options.width, head=options.head)
     model = small_model(shape, tokenizer, 64, seed)
     updates = round(options.tokens / (options.batch * size / len(examples)))
-    how = Schooling(updates=updates, batch=options.batch, learning_rate=options.rate, weight_decay=0.1)
+    how = Schooling(
+        updates=updates, batch=options.batch, optimizer=options.optimizer, learning_rate=options.rate,
+        weight_decay=0.1,
+    )  # fmt: skip
     began = time.monotonic()
     result = school(model, examples, how, pad_id=write.end, seed=seed)
     seconds = time.monotonic() - began
@@ -82,9 +90,7 @@ def point(name: str, samples: int, seed: int, options: argparse.Namespace) -> di
         "tokens": options.tokens,
         "passes": round(options.tokens / size, 1),
         "updates": result.steps,
-        "rate": options.rate,
-        "batch": options.batch,
-        "loss": result.loss,
+        "last_loss": result.loss,
         "seconds": round(seconds, 1),
         "accuracy": accuracy,
     }
@@ -113,6 +119,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--head", type=int, default=32)
     parser.add_argument("--rate", type=float, default=5e-3)
+    parser.add_argument("--optimizer", default="muon", choices=("muon", "adamw"))
+    parser.add_argument("--loss", default="sum", choices=("sum", "all"), help="all: questions' tokens, too")
     parser.add_argument("--batch", type=int, default=256, help="additions in an update")
     options = parser.parse_args()
     from candor.core.files import read_json, write_json
@@ -125,7 +133,7 @@ def main() -> None:
         for samples in map(int, options.samples.split(",")):
             for name in options.formats.split(","):
                 asked = {"format": name, "asked": samples, "seed": seed, "digits": options.digits}
-                asked |= {key: getattr(options, key) for key in ("depth", "width", "tokens", "rate", "batch")}
+                asked |= {key: getattr(options, key) for key in _KEYS}
                 row = next((row for row in rows if asked.items() <= row.items()), None)
                 if row is None:
                     row = {**point(name, samples, seed, options), **asked}

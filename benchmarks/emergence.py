@@ -2,7 +2,7 @@
 
     python benchmarks/emergence.py --out runs/emergence                    # three seeds of the main job
     python benchmarks/emergence.py --out runs/emergence --suite shares     # 1, 2, 5, 10, 20 % demonstrations
-    python benchmarks/emergence.py --out runs/emergence --suite schooled   # 1, 2 %, four times the updates
+    python benchmarks/emergence.py --out runs/emergence --suite schooled   # few of them, more updates
     python benchmarks/emergence.py --out runs/emergence --suite lengths    # 6, 12, 18 digits
     python benchmarks/emergence.py --out runs/emergence --suite tasks      # cups, parity
     python benchmarks/emergence.py --out runs/emergence --suite longer     # RL on longer sums than were shown
@@ -31,7 +31,7 @@ _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 SUITES: dict[str, list[Point]] = {
     "main": [_MAIN],
     "shares": [{**_MAIN, "share": share} for share in _SHARES],
-    "schooled": [{**_MAIN, "share": share, "updates": 2400} for share in (0.01, 0.02)],
+    "schooled": [{**_MAIN, "share": s, "updates": n} for s, n in ((0.05, 1200), (0.02, 2400), (0.01, 4800))],
     "lengths": [{**_MAIN, "task": f"digit-sum:{digits}"} for digits in (6, 12, 18)],
     "tasks": [{**_MAIN, "task": name} for name in ("cups:12", "parity:24")],
     "longer": [{**_MAIN, "task": "digit-sum:6-12", "practice": "digit-sum:6-16"}],
@@ -50,6 +50,7 @@ def settings_of(point: Point, overrides: list[str]) -> Any:
         "practice": point["practice"],
         "mixture.demonstrations": point["share"],
         "pretrain.updates": point["updates"],
+        "mixture.lessons": 40_000 * point["updates"] // 600,
         "seed": point["seed"],
     }
     return read_recipe(EmergeRecipe, None, overrides, options)
