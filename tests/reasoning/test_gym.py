@@ -48,7 +48,7 @@ def test_an_unknown_name_is_told_with_the_nearest() -> None:
     with pytest.raises(CandorError) as error:
         task_of("gym:basic_arithmetics")
     assert "no task by the name 'basic_arithmetics'" in str(error.value)
-    assert "did you mean gym:basic_arithmetic?" in str(error.value)
+    assert "did you mean 'gym:basic_arithmetic'?" in str(error.value)
     with pytest.raises(CandorError, match="no task by the name ''"):
         task_of("gym")
 

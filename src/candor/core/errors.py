@@ -7,8 +7,10 @@ is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -22,6 +24,12 @@ class CandorError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  fix: {self.fix}" if self.fix else self.message
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "did you mean 'addition'? ", to begin a fix with; empty where nothing known is near."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"did you mean '{close[0]}'? " if close else ""
 
 
 def printable(path: Path | str) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 from candor.report import base_figures, outcome_figures, wording
 from candor.report.evidence import Evidence, estimate_of, number_of
+from candor.report.provenance import provenance, provenance_tables
 from candor.report.story import Tile
-from candor.report.tables import Cell, Table, facts_table, versions_table
+from candor.report.tables import Cell, Table, facts_table
 from candor.report.template import rendered
 
 SECTIONS = (
@@ -29,13 +30,10 @@ def render_base_page(evidence: Evidence) -> str:
 
 def context(evidence: Evidence) -> dict[str, Any]:
     """Everything that the template shows, finished: figures, tables and sentences."""
-    manifest = evidence.manifest
-    machine = manifest.get("machine")
     return {
+        **provenance(evidence),
         "sections": SECTIONS,
         "model": _model(evidence),
-        "created": str(manifest.get("created") or ""),
-        "run": evidence.run.name,
         "headline": headline(evidence),
         "lead": lead(evidence),
         "tiles": tiles(evidence),
@@ -47,14 +45,11 @@ def context(evidence: Evidence) -> dict[str, Any]:
             "removed": _removed_table(evidence),
             "tokenizers": _tokenizer_table(evidence),
             "training": facts_table("The model and its training", _training(evidence)),
-            "machine": facts_table("Machine", machine if isinstance(machine, dict) else {}),
-            "versions": versions_table(manifest),
+            **provenance_tables(evidence),
         },
         "learned": _learned(evidence),
         "samples": evidence.rows("samples"),
         "removed": _removed_samples(evidence),
-        "commands": [str(command) for command in evidence.table("commands").values()],
-        "recipe": evidence.recipe,
     }
 
 

@@ -9,9 +9,10 @@ from candor.report import chat_tone, outcome_figures, wording
 from candor.report.charts import Axis, Row, Series, line_chart
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
+from candor.report.provenance import provenance, provenance_tables
 from candor.report.story import Tile
 from candor.report.svg import figure, legend
-from candor.report.tables import Cell, Table, facts_table, versions_table
+from candor.report.tables import Cell, Table
 from candor.report.template import rendered
 
 SECTIONS = (
@@ -42,13 +43,9 @@ def render_chat_page(evidence: Evidence) -> str:
 
 def context(evidence: Evidence) -> dict[str, Any]:
     """Everything that the template shows, finished: figures, tables and sentences."""
-    manifest = evidence.manifest
-    machine = manifest.get("machine")
     return {
+        **provenance(evidence),
         "sections": SECTIONS,
-        "model": evidence.text("model") or "a model",
-        "created": str(manifest.get("created") or ""),
-        "run": evidence.run.name,
         "headline": headline(evidence),
         "lead": lead(evidence),
         "tiles": tiles(evidence),
@@ -66,12 +63,9 @@ def context(evidence: Evidence) -> dict[str, Any]:
             "tone": chat_tone.tone_table(evidence),
             "mix": _mix_table(evidence),
             "left_out": _left_out_table(evidence),
-            "machine": facts_table("Machine", machine if isinstance(machine, dict) else {}),
-            "versions": versions_table(manifest),
+            **provenance_tables(evidence),
         },
         "replies": _replies(evidence),
-        "commands": [str(command) for command in evidence.table("commands").values()],
-        "recipe": evidence.recipe,
     }
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from candor.report import outcome_figures, think_figures, think_tables, wording
 from candor.report.evidence import Evidence, estimate_of, number_of
+from candor.report.provenance import provenance, provenance_tables
 from candor.report.story import Tile
-from candor.report.tables import facts_table, versions_table
 from candor.report.template import rendered
 
 SECTIONS = (
@@ -30,13 +30,9 @@ def render_think_page(evidence: Evidence) -> str:
 
 def context(evidence: Evidence) -> dict[str, Any]:
     """Everything that the template shows, finished: figures, tables and sentences."""
-    manifest = evidence.manifest
-    machine = manifest.get("machine")
     return {
+        **provenance(evidence),
         "sections": SECTIONS,
-        "model": evidence.text("model") or "a model",
-        "created": str(manifest.get("created") or ""),
-        "run": evidence.run.name,
         "headline": headline(evidence),
         "lead": lead(evidence),
         "tiles": tiles(evidence),
@@ -54,12 +50,9 @@ def context(evidence: Evidence) -> dict[str, Any]:
             "budgets": think_tables.budgets_table(evidence),
             "decimals": think_tables.decimals_table(evidence),
             "tokenisation": think_tables.tokenisation_table(evidence),
-            "machine": facts_table("Machine", machine if isinstance(machine, dict) else {}),
-            "versions": versions_table(manifest),
+            **provenance_tables(evidence),
         },
         "failures": _failures(evidence),
-        "commands": [str(command) for command in evidence.table("commands").values()],
-        "recipe": evidence.recipe,
     }
 
 

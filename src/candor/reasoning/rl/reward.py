@@ -10,7 +10,6 @@ up by weight: `rewards_of(["correct", "brief=0.2"])`.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast, overload
 
-from candor.core.errors import CandorError, InputError
+from candor.core.errors import CandorError, InputError, did_you_mean
 from candor.reasoning.problem import Problem, Task, Way
 
 
@@ -178,12 +177,11 @@ def _weighted(spec: str) -> tuple[Reward, float]:
     if colon and path.endswith(".py"):
         return _from_file(Path(path), function), number
     if name not in _REGISTRY:
-        close = difflib.get_close_matches(name, _REGISTRY, n=1, cutoff=0.4)
-        meant = f"did you mean '{close[0]}'? " if close else ""
         raise InputError(
             f"there is no reward by the name '{name}'",
             field="reward",
-            fix=f"{meant}there are {', '.join(_REGISTRY)}, and path.py:function for your own",
+            fix=f"{did_you_mean(name, _REGISTRY)}there are {', '.join(_REGISTRY)}, and path.py:function "
+            "for your own",
         )
     return _REGISTRY[name], number
 

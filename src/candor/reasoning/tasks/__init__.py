@@ -11,10 +11,9 @@ gym:NAME                                         any task of the package reasoni
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
-from candor.core.errors import InputError
+from candor.core.errors import InputError, did_you_mean
 from candor.reasoning.problem import Task
 from candor.reasoning.tasks.arithmetic import OPERATIONS, Arithmetic
 from candor.reasoning.tasks.decimals import Decimals
@@ -46,8 +45,7 @@ def task_of(spec: str) -> Task:
         return Gsm8k(spec)
     family, colon, rest = spec.partition(":")
     if family not in _FAMILIES:
-        close = difflib.get_close_matches(family, _FAMILIES, n=1, cutoff=0.4)
-        meant = f"did you mean '{close[0]}{colon}{rest}'? " if close else ""
+        meant = did_you_mean(spec, [f"{one}{colon}{rest}" for one in _FAMILIES])
         raise InputError(
             f"there is no task by the name '{spec}'",
             field="tasks",

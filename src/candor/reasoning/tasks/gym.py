@@ -5,12 +5,11 @@ pip install "candor-lm[reasoning]"
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from candor.core.errors import CandorError, InputError
+from candor.core.errors import CandorError, InputError, did_you_mean
 from candor.reasoning.problem import Problem
 
 _SIZE = 10_000  # problems that a data set can give; they are made when asked for
@@ -32,8 +31,7 @@ class Gym:
         """
         known = _names()
         if name not in known:
-            close = difflib.get_close_matches(name or "", known, n=1, cutoff=0.3)
-            meant = f"did you mean gym:{close[0]}? " if close else ""
+            meant = did_you_mean(f"gym:{name or ''}", [f"gym:{one}" for one in known])
             raise InputError(
                 f"reasoning-gym has no task by the name '{name or ''}'",
                 field="tasks",

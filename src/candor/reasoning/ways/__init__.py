@@ -7,10 +7,9 @@ free                                            the bare question, for small mod
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 
-from candor.core.errors import InputError
+from candor.core.errors import InputError, did_you_mean
 from candor.reasoning.problem import Way
 from candor.reasoning.ways.asking import ASKING
 from candor.reasoning.ways.free import Free
@@ -46,11 +45,9 @@ def ways_of(names: Sequence[str], *, chat: bool) -> list[Way]:
     """
     for name in names:
         if name not in _MAKERS:
-            close = difflib.get_close_matches(name, _MAKERS, n=1, cutoff=0.4)
-            meant = f"did you mean '{close[0]}'? " if close else ""
             raise InputError(
                 f"there is no way of asking by the name '{name}'",
                 field="ways",
-                fix=f"{meant}there are {', '.join(_MAKERS)}",
+                fix=f"{did_you_mean(name, _MAKERS)}there are {', '.join(_MAKERS)}",
             )
     return [_MAKERS[name](chat) for name in names]
