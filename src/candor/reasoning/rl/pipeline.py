@@ -126,7 +126,8 @@ class RlRun:
         folder, samples = self.run.path("training"), self.run.path("samples.jsonl")
         done = int((read_notes(folder) or {"step": 0})["step"])
         if samples.exists():  # a killed process may have written of steps that are made again
-            write_jsonl(samples, [row for _, row in read_json_lines(samples) if row["step"] <= done])
+            rows = read_json_lines(samples, lambda _: None)  # its last line may be cut in two
+            write_jsonl(samples, [row for _, row in rows if row["step"] <= done])
         with (
             self.reporter.bar("learning", self.recipe.rl.steps, start=done) as bar,
             samples.open("a", encoding="utf-8") as file,
