@@ -72,7 +72,7 @@ def test_a_chat_model_can_be_asked_by_text(candor: Callable[..., Result], models
     ("words", "parts"),
     [
         (("--ways", "direct,reverse"), ("'reverse'", "did you mean 'reversed'?")),
-        (("--tasks", "addtion:3"), ("'addtion:3'", "did you mean 'addition:3'?")),
+        (("--tasks", "addtion:3"), ("'addtion:3'", "did you mean 'addition'?")),
         (("--tasks", "none.jsonl"), ("none.jsonl: no such file",)),
         (("--tasks", "bad.jsonl"), ("bad.jsonl:2", "field 'answer'", "#### 72")),
         (("--tasks", "letters,letters"), ("ask.tasks", "named twice")),

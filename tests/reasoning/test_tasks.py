@@ -299,7 +299,7 @@ def test_a_file_that_is_missing_or_empty_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "parts"),
     [
-        ("addtion:3", ("'addtion:3'", "did you mean 'addition:3'?")),
+        ("addtion:3", ("'addtion:3'", "did you mean 'addition'?")),
         ("addition:0", ("addition:3 or addition:1-4", "1 to 30 digits")),
         ("addition:x", ("names no number of digits",)),
         ("addition:5-2", ("names no number of digits",)),

@@ -45,7 +45,7 @@ def task_of(spec: str) -> Task:
         return Gsm8k(spec)
     family, colon, rest = spec.partition(":")
     if family not in _FAMILIES:
-        meant = did_you_mean(spec, [f"{one}{colon}{rest}" for one in _FAMILIES])
+        meant = did_you_mean(family, _FAMILIES)
         raise InputError(
             f"there is no task by the name '{spec}'",
             field="tasks",
