@@ -56,7 +56,7 @@ def sizes_figures(evidence: Evidence) -> list[Figure]:
         found.append(
             Figure(
                 _lines(f"sizes-{place}", title, axis, lines),
-                f"{wording.task_name(task)}: a point is the problems of one size; whiskers are 95% intervals.",
+                f"{wording.task_name(task)}: a point is all problems of a size; whiskers: 95% intervals.",
                 _legend({line.label: styles[line.label] for line in lines}, "stroke {}", "line"),
             )
         )
@@ -96,7 +96,7 @@ def budget_figures(evidence: Evidence) -> list[Figure]:
                     axis,
                     lines,
                 ),
-                f"{wording.task_name(task)}: the same completions, cut; whiskers are 95% intervals.",
+                f"{wording.task_name(task)}: the same completions, cut; whiskers: 95% intervals.",
                 _legend({line.label: styles[line.label] for line in lines}, "stroke {}", "line"),
             )
         )

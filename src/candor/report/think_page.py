@@ -78,7 +78,8 @@ def headline(evidence: Evidence) -> str:
     if sure:
         found, row = max(sure, key=lambda pair: abs(pair[0].value or 0))
         size = f"{abs(found.value or 0) * 100:.1f} points {'more' if (found.value or 0) > 0 else 'fewer'}"
-        return f"Asked by “{row.get('way')}” instead of directly, the same weights get {size} of {row.get('task')}."
+        asked = f"Asked by “{row.get('way')}” instead of directly"
+        return f"{asked}, the same weights get {size} of {row.get('task')}."
     if moved:
         return "No way of asking differs from asking directly by more than chance."
     return (
