@@ -81,9 +81,14 @@ def test_a_base_model_reads_solved_problems_and_goes_on_where_the_prompt_ends(na
 def test_a_chat_model_is_told_how_to_answer_and_shown_it(name: str) -> None:
     asking = way(name)
     messages = asking.prompt(PROBLEM, [OTHER])
-    assert [message["role"] for message in messages] == ["user", "assistant", "user"]  # type: ignore[index]
-    assert messages[1]["content"] == asking.written(OTHER)  # type: ignore[index]
-    assert "Answer:" in messages[2]["content"]  # type: ignore[index]
+    assert [message["role"] for message in messages] == [  # type: ignore[index]
+        "system", "user", "assistant", "user",
+    ]  # fmt: skip
+    assert messages[2]["content"] == asking.written(OTHER)  # type: ignore[index]
+    assert "Answer:" in messages[0]["content"]  # type: ignore[index]
+    (alone,) = asking.prompt(PROBLEM)
+    assert alone["role"] == "user"  # type: ignore[index]
+    assert alone["content"] == f"{PROBLEM.question}\n{asking.instruction}"  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -80,7 +80,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_headline_names_the_way_that_moves_most_beyond_chance(page: str) -> None:
-    assert "Asked by “steps” instead of directly, the same weights get +31.0 points of addition:1-9." in page
+    assert (
+        "Asked by “steps” instead of directly, the same weights get 31.0 points more of addition:1-9." in page
+    )
 
 
 def test_numbers_stand_with_intervals_and_n(page: str) -> None:

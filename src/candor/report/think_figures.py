@@ -56,7 +56,7 @@ def sizes_figures(evidence: Evidence) -> list[Figure]:
         found.append(
             Figure(
                 _lines(f"sizes-{place}", title, axis, lines),
-                f"{wording.task_name(task)}: a point is the problems of one size; bands are 95% intervals.",
+                f"{wording.task_name(task)}: a point is all problems of a size; whiskers: 95% intervals.",
                 _legend({line.label: styles[line.label] for line in lines}, "stroke {}", "line"),
             )
         )
@@ -96,7 +96,7 @@ def budget_figures(evidence: Evidence) -> list[Figure]:
                     axis,
                     lines,
                 ),
-                f"{wording.task_name(task)}: the same completions, cut; bands are 95% intervals.",
+                f"{wording.task_name(task)}: the same completions, cut; whiskers: 95% intervals.",
                 _legend({line.label: styles[line.label] for line in lines}, "stroke {}", "line"),
             )
         )
@@ -104,14 +104,28 @@ def budget_figures(evidence: Evidence) -> list[Figure]:
 
 
 def _lines(name: str, title: str, x: Axis, lines: Sequence[Series]) -> Any:
+    """Lines whose points have whiskers, a little apart: bands of five ways would lie on one another."""
     y = Axis("right", 0.0, 1.0, wording.percent)
+    apart = 0.012 * (x.high - x.low)
+    # Room at both ends for the points that are moved.
+    wide = Axis(x.label, x.low - 3 * apart, x.high + 3 * apart, x.format, x.about + 1)
+    bare = [Series(line.label, line.xs, line.ys, line.style) for line in lines]
     marks = [
-        Mark(f"{line.label}, {x.format(a)} {x.label}: {wording.percent(b)}", a, b, line.style, "dot", 3.5)
-        for line in lines
-        for a, b in zip(line.xs, line.ys, strict=True)
+        Mark(
+            f"{line.label}, {x.format(a)} {x.label}: {wording.percent(b)}",
+            a + apart * (place - (len(lines) - 1) / 2),
+            b,
+            line.style,
+            "dot",
+            3.5,
+            low,
+            high,
+        )
+        for place, line in enumerate(lines)
+        for a, b, low, high in zip(line.xs, line.ys, line.low, line.high, strict=True)
     ]
     words = "; ".join(mark.label for mark in marks)
-    return figure(name, title, words, lambda width: line_chart(width, x, y, series=lines, marks=marks))
+    return figure(name, title, words, lambda width: line_chart(width, wide, y, series=bare, marks=marks))
 
 
 def _series(way: str, points: Sequence[tuple[float, dict[str, Any]]], style: str) -> Series | None:

@@ -70,10 +70,9 @@ def headline(evidence: Evidence) -> str:
     ]
     if sure:
         found, row = max(sure, key=lambda pair: abs(pair[0].value or 0))
-        return (
-            f"Asked by “{row.get('way')}” instead of directly, the same weights get "
-            f"{wording.points(found.value)} points of {row.get('task')}."
-        )
+        size = f"{abs(found.value or 0) * 100:.1f} points {'more' if (found.value or 0) > 0 else 'fewer'}"
+        asked = f"Asked by “{row.get('way')}” instead of directly"
+        return f"{asked}, the same weights get {size} of {row.get('task')}."
     if moved:
         return "No way of asking differs from asking directly by more than chance."
     return (
@@ -107,14 +106,15 @@ def tiles(evidence: Evidence) -> list[Tile]:
             continue
         best, row = max(known, key=lambda pair: pair[0].value or 0)
         direct = next((one for one, other in known if other.get("way") == "direct"), None)
+        before = wording.shown(direct) if direct and row.get("way") != "direct" else ""
         found.append(
             Tile(
                 wording.task_name(task),
                 wording.shown(best),
-                f"right by {row.get('way')}" + (", beside direct" if direct else ""),
+                f"right by {row.get('way')}, the best way" + (before and ", beside direct"),
                 wording.interval(best),
                 wording.sized(best),
-                before=wording.shown(direct) if direct and row.get("way") != "direct" else "",
+                before=before,
             )
         )
     return found[:4]

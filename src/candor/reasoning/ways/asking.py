@@ -44,15 +44,21 @@ class Asking:
         self.chat = chat
 
     def prompt(self, problem: Problem, shown: Sequence[Problem] = ()) -> Prompt:
-        """Messages, or a text that ends where the completion begins."""
+        """Messages, or a text that ends where the completion begins.
+
+        Behind solved problems the instruction stands once, before all: repeated in each turn, it cost
+        SmolLM2-135M three quarters of its right sums (5 of 60 against 19).
+        """
         if not self.chat:
             solved = "".join(f"{self._asked(one)}{self.written(one)}\n\n" for one in shown)
             return solved + self._asked(problem)
-        messages: list[Message] = []
+        if not shown:
+            return [Message(role="user", content=f"{problem.question}\n{self.instruction}")]
+        messages: list[Message] = [Message(role="system", content=self.instruction)]
         for one in shown:
-            messages.append(Message(role="user", content=self._asked(one)))
+            messages.append(Message(role="user", content=one.question))
             messages.append(Message(role="assistant", content=self.written(one)))
-        return [*messages, Message(role="user", content=self._asked(problem))]
+        return [*messages, Message(role="user", content=problem.question)]
 
     def written(self, problem: Problem) -> str:
         """What a perfect completion says; a base model's begins behind the prompt's opening."""
@@ -80,8 +86,6 @@ class Asking:
         return completion if self.chat else self.opening + completion
 
     def _asked(self, problem: Problem) -> str:
-        if self.chat:
-            return f"{problem.question}\n{self.instruction}"
         return f"Question: {problem.question}\n{self.opening}"
 
 
