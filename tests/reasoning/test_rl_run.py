@@ -83,6 +83,8 @@ def test_a_killed_run_goes_on_to_the_same_result(tmp_path: Path, checkpoint: Pat
     with pytest.raises(KilledError):
         killed.up_to("evaluate")
     killed.run.close()
+    with (tmp_path / "killed" / "samples.jsonl").open("a") as file:
+        file.write('{"step": 4, "problem": ')
     monkeypatch.setattr(pipeline, "kept_samples", kept)
     job(tmp_path / "killed", recipe(checkpoint)).up_to("evaluate")
     for name in ("samples.jsonl", "held-out.json", "checkpoint/model.safetensors"):

@@ -142,9 +142,8 @@ def curve(evidence: Evidence, name: str) -> Figure | None:
             points[step] = event  # a killed run made some again
     series, entries, words = [], [], []
     for place, (key, called) in enumerate(lines):
-        found = [
-            (step, y) for step, row in sorted(points.items()) if (y := number_of(row.get(key))) is not None
-        ]
+        measured = [(step, number_of(row.get(key))) for step, row in sorted(points.items())]
+        found = [(step, value) for step, value in measured if value is not None]
         if len(found) < 2:
             continue
         xs, ys = zip(*found, strict=True)

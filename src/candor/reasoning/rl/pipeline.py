@@ -65,6 +65,7 @@ class RlRun:
     def __init__(self, run: Run[RlRecipe], asked: Asked, reporter: Reporter, *, force: bool = False) -> None:
         self.run, self.recipe, self.reporter = run, run.recipe, reporter
         self._asked, self._force = asked, force
+        self._warned = False
 
     def up_to(self, last: str) -> None:
         """Every stage up to this one that is not done yet, in order."""
@@ -125,12 +126,12 @@ class RlRun:
         folder, samples = self.run.path("training"), self.run.path("samples.jsonl")
         done = int((read_notes(folder) or {"step": 0})["step"])
         if samples.exists():  # a killed process may have written of steps that are made again
-            write_jsonl(samples, [row for _, row in read_json_lines(samples) if row["step"] <= done])
+            rows = read_json_lines(samples, lambda _: None)  # its last line may be cut in two
+            write_jsonl(samples, [row for _, row in rows if row["step"] <= done])
         with (
             self.reporter.bar("learning", self.recipe.rl.steps, start=done) as bar,
             samples.open("a", encoding="utf-8") as file,
         ):
-            unheard = [True]
 
             def on_step(step: RlStep, rollouts: Rollouts) -> None:
                 self.run.event("step", **{name: _short(value) for name, value in asdict(step).items()})
@@ -140,19 +141,24 @@ class RlRun:
                 bar.progress(
                     step.step, step.steps, f"right {step.accuracy:.0%}, {step.tokens:.0f} tokens a completion"
                 )
-                if step.without_variance > _MANY_WITHOUT_VARIANCE and unheard.pop():
-                    unheard.append(False)
-                    self.reporter.say(
-                        f"step {step.step}: of {step.without_variance:.0%} of the problems all completions "
-                        "were rewarded alike, which teaches nothing: problems that are solved at times "
-                        "teach most (an easier or harder task, or more --samples)"
-                    )
+                self._warn(step)
 
             result, tokenizer = learn(self.recipe, self._asked, folder, on_step, self._on_held_out)
         save_checkpoint(result.model, tokenizer, self.run.path("checkpoint"))
         write_json(self.run.path("held-out.json"), [one.as_json() for one in result.held_out])
         write_json(self.run.path("train.json"), _totals(result))
         clear_state(folder)
+
+    def _warn(self, step: RlStep) -> None:
+        """Say once that most problems teach nothing."""
+        if self._warned or step.without_variance <= _MANY_WITHOUT_VARIANCE:
+            return
+        self._warned = True
+        self.reporter.say(
+            f"step {step.step}: of {step.without_variance:.0%} of the problems all completions were rewarded "
+            "alike, which teaches nothing: problems that are solved at times teach most (an easier or harder "
+            "task, or more --samples)"
+        )
 
     def _on_held_out(self, held: Held) -> None:
         found = held.summary()

@@ -16,7 +16,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from candor.core.errors import CandorError, InputError
 from candor.reasoning.problem import Problem, Task, Way
@@ -206,7 +206,7 @@ def _from_file(path: Path, function: str) -> Reward:
     found = getattr(module, function, None)
     if not callable(found):
         raise InputError(f"has no function '{function}'", path=path, fix="name one of its functions")
-    return as_reward(found, function)
+    return as_reward(cast("Callable[..., float]", found), function)
 
 
 def validate(reward: AnyReward, task: Task, way: Way, n: int = 32, seed: int = 0) -> None:
@@ -223,6 +223,7 @@ def validate(reward: AnyReward, task: Task, way: Way, n: int = 32, seed: int = 0
         _need(reward, task, way, problem, way.written(problem), 1.0)
         _need(reward, task, way, problem, "", 0.0)
         others = (problems[(place + k) % len(problems)] for k in range(1, len(problems)))
+        others = (one for one in others if one.answer != problem.answer)
         other = next((one for one in others if not task.right(problem, one.answer)), None)
         if other is not None:
             _need(reward, task, way, problem, way.written(other), 0.0)
