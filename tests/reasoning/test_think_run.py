@@ -18,8 +18,8 @@ from candor.core.progress import Reporter
 from candor.core.recipe import validated
 from candor.core.run import Run
 from candor.model.load import save_checkpoint
-from candor.reasoning import think_pipeline
 from candor.reasoning.tasks import task_of
+from candor.reasoning.think import pipeline
 from candor.reasoning.think.asked import Answered, Asked, choose
 from candor.reasoning.think.pipeline import ThinkRun
 from candor.reasoning.think.recipe import ThinkRecipe
@@ -113,7 +113,7 @@ def test_budgets_cut_the_same_completions(whole: Path) -> None:
 def test_a_killed_run_continues_to_the_same_files(
     checkpoint: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, real, calls = tmp_path / "run", think_pipeline.ask, []
+    folder, real, calls = tmp_path / "run", pipeline.ask, []
 
     def ask(*arguments: Any) -> list[Answered]:
         if len(calls) == 2:
@@ -121,13 +121,13 @@ def test_a_killed_run_continues_to_the_same_files(
         calls.append(arguments[2].name)
         return real(*arguments)
 
-    monkeypatch.setattr(think_pipeline, "ask", ask)
+    monkeypatch.setattr(pipeline, "ask", ask)
     with running(folder, recipe(checkpoint)) as run, pytest.raises(KeyboardInterrupt):
         run.up_to("evaluate")
     assert len(list((folder / "answers").iterdir())) == 2
     calls.clear()
     calls.append("one may pass")  # of the four, two are left
-    monkeypatch.setattr(think_pipeline, "ask", lambda *a: (calls.append("again"), real(*a))[1])
+    monkeypatch.setattr(pipeline, "ask", lambda *a: (calls.append("again"), real(*a))[1])
     with running(folder, recipe(checkpoint)) as run:
         run.up_to("evaluate")
     assert calls.count("again") == 2

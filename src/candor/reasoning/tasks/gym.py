@@ -71,7 +71,7 @@ class Gym:
 
 def _package() -> Any:
     try:
-        import reasoning_gym  # noqa: PLC0415  # an extra, and slow to import
+        import reasoning_gym  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise CandorError(
             f"tasks of the name gym:… need the package reasoning-gym ({error})",
