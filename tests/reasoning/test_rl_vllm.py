@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from candor.engine.prompts import set_template
 from candor.model.load import load_model, load_tokenizer
 from candor.reasoning.problem import Problem
-from candor.reasoning.rl import RlSettings, rewards_of, train_policy
+from candor.reasoning.rl import RlSettings, train_policy
+from candor.reasoning.rl.reward import as_reward
+from candor.reasoning.rl.rollout import Rollouts
+from candor.train.policy import PolicyObjective
 
 pytestmark = pytest.mark.vllm
 
@@ -47,14 +51,22 @@ def test_vllm_draws_from_the_weights_that_were_just_learned():
     tokenizer = load_tokenizer("smollm2")
     set_template(tokenizer, None)
     model = load_model("smollm2", dtype="bfloat16", device="cpu")
-    # A rate at which a single update is seen: with the old weights the second step's gap would be large.
     settings = RlSettings(
-        steps=3, prompts=4, samples=4, max_tokens=16, learning_rate=2e-4, held_out=4, held_out_samples=2,
+        steps=4, prompts=4, samples=4, max_tokens=24, learning_rate=1e-4, held_out=4, held_out_samples=2,
         evaluate_every=0,
     )  # fmt: skip
+    drawn: list[Rollouts] = []
+    characters = as_reward(lambda completion: len(completion) / 100, "characters")
     result = train_policy(
-        model, tokenizer, Sums(), Asked(), settings, reward=rewards_of(["length"]), engine=engine, force=True
+        *(model, tokenizer, Sums(), Asked(), settings, characters),
+        on_step=lambda _, rollouts: drawn.append(rollouts),
+        engine=engine,
+        force=True,
     )
-    gaps = [one.mismatch for one in result.history if one.mismatch is not None]
-    print(gaps, [one.reward for one in result.history])
-    assert gaps and max(gaps) < 0.15
+    gaps = [one.mismatch for one in result.history]
+    assert None not in gaps and max(gap or 0 for gap in gaps) < 0.15
+    # Where nothing had been pushed, the last step would be the untrained model's.
+    untrained = PolicyObjective(load_model("smollm2", dtype="bfloat16", device="cpu"), range(20, 40))
+    flat = [one for group in drawn[-1].trajectories for one in group]
+    said = np.concatenate([one for group in drawn[-1].logprobs for one in group])
+    assert np.abs(untrained.read(flat).logprobs - said).mean() > 2 * max(gap or 0 for gap in gaps)
