@@ -46,6 +46,7 @@ def tune(model: Path, file: Path, out: Path, **tune: Any) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_adapters_on_smollm2_save_the_rows_of_its_new_tokens_and_load_in_transformers(
     smollm2: str, tmp_path: Path
 ) -> None:
