@@ -532,7 +532,7 @@ def test_the_results_of_a_runs_tools_are_not_learned(checkpoint: Path, tmp_path:
         with running(tmp_path / f"run{len(tools)}", settings) as run:
             run.up_to("data")
             tokenizer = run.load_tokenizer()
-            (example, *_) = [found[-1] for found in run._examples("train", tokenizer)]
+            example = read_encoded(run.run.path("data", "train.safetensors")).examples[0]
             pairs = zip(example.token_ids, example.supervised, strict=True)
             learned[tools] = tokenizer.decode([token for token, learn in pairs if learn])
             counted = read_json(run.run.path("data", "mix.json"))["total"]["supervised"]
