@@ -161,7 +161,13 @@ class ChatRun:
         clear_state(self.run.path("training"))
 
     def _encoded(self, side: str) -> Encoded:
-        return read_encoded(self.run.path("data", f"{side}.safetensors"))
+        file = self.run.path("data", f"{side}.safetensors")
+        if not file.exists():
+            raise CandorError(
+                f"{file}: there is none, though the data are said to be done (an older version wrote none)",
+                fix="begin again with another --out",
+            )
+        return read_encoded(file)
 
     def _new_tokens(self, examples: list[Example]) -> tuple[int, ...]:
         """Tokens among these that the base model never saw: with LoRA, their rows have to be trained too."""
