@@ -15,16 +15,16 @@ def percent(estimate: dict[str, Any], digits: int = 1) -> str:
     return text
 
 
-def points(estimate: dict[str, Any]) -> str:
+def points(estimate: dict[str, Any], digits: int = 0) -> str:
     """A difference of shares in percentage points, such as `+12 (+3 to +21)`."""
     if estimate.get("value") is None:
         return "–"
-    text = _signed(estimate["value"])
+    text = _signed(estimate["value"], digits)
     if estimate.get("low") is not None:
-        text += f" ({_signed(estimate['low'])} to {_signed(estimate['high'])})"
+        text += f" ({_signed(estimate['low'], digits)} to {_signed(estimate['high'], digits)})"
     return text
 
 
-def _signed(share: float) -> str:
-    number = round(100 * share)
-    return f"{number:+d}".replace("-", "−") if number else "0"
+def _signed(share: float, digits: int) -> str:
+    number = round(100 * share, digits)
+    return f"{number:+.{digits}f}".replace("-", "−") if number else "0"

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from candor.cli.estimates import percent
+from candor.cli.estimates import percent, points
 from candor.cli.options import Json, Out, RecipeFile, Set
 from candor.core.errors import CandorError
 
@@ -160,15 +160,11 @@ def show(metrics: dict[str, Any]) -> None:
         table.add_column(column, justify="left" if not column else "right")
     rows = [("right, drawn", "accuracy"), ("right, greedy", "greedy_accuracy"), ("reasoned", "reasoned")]
     for label, key in rows:
-        table.add_row(label, percent(before[key]), percent(after[key]), _points(change[key]))
+        table.add_row(label, percent(before[key]), percent(after[key]), points(change[key], 1))
     for k, estimate in after["pass"].items():
-        table.add_row(f"pass@{k}", percent(before["pass"][k]), percent(estimate), _points(change["pass"][k]))
+        table.add_row(
+            f"pass@{k}", percent(before["pass"][k]), percent(estimate), points(change["pass"][k], 1)
+        )
     tokens = [f"{found['tokens']['value']:.1f}" for found in (before, after, change)]
     table.add_row("tokens", *tokens)
     Console(highlight=False).print(table)
-
-
-def _points(change: dict[str, Any]) -> str:
-    if change["low"] is None:
-        return f"{100 * change['value']:+.1f}"
-    return f"{100 * change['value']:+.1f} ({100 * change['low']:+.1f} to {100 * change['high']:+.1f})"

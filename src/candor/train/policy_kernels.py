@@ -17,7 +17,7 @@ def policy_gradient(
     sharpness: float,  # 1 / temperature: the policy is softmax(sharpness · logits)
     targets: Any,  # [rows]
     weights: Any,  # [rows] float32: advantage over what the loss is divided by
-    old: Any,  # [rows] float32: log-probability under the policy that drew the token; NaN: under this one
+    old: Any,  # [rows] float32: log-probability under the policy that drew it; above 0: that is this one
     low: float,  # ratios outside [1 - low, 1 + high] that would move on outwards send nothing back
     high: float,
     learns: bool,

@@ -15,6 +15,7 @@ from candor.engine.prompts import encode_prompt
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
 from candor.reasoning.problem import Problem, Task, Way
 from candor.reasoning.rl.reward import AnyReward, Sample, sample_of
+from candor.tools import Tool
 from candor.train.distributed import Group
 from candor.train.policy import Trajectory
 
@@ -89,7 +90,7 @@ class Roller:
         self._engine, self._tokenizer, self._task, self._way = engine, tokenizer, task, way
         self._reward, self._shown, self._slack = reward, tuple(shown), slack
         self._stop = tuple(dict.fromkeys([*stop, *getattr(way, "stop", ())]))
-        self._tools: dict[str, Any] = {"tools": tuple(way.tools)} if getattr(way, "tools", ()) else {}  # type: ignore[attr-defined]
+        self._tools: tuple[Tool, ...] = tuple(getattr(way, "tools", ()))
         self._reasons: Callable[[Problem, str], bool] | None = getattr(way, "reasons", None)
         self._group = group or Group()
         self._refresh, self._stale = refresh, False
@@ -119,7 +120,7 @@ class Roller:
             n=samples,
             seed=seed,
             stop=self._stop,
-            **self._tools,
+            tools=self._tools,
         )
         drawn = self._engine.generate(prompts, sampling, first=mine.start) if own else []
         table = np.zeros((7, len(problems), samples))
@@ -171,7 +172,7 @@ class Roller:
 
 def own_tokens(completion: Completion) -> tuple[bool, ...]:
     """For each token whether the policy drew it; others were inserted by a tool."""
-    inserted = getattr(completion, "inserted", ())
+    inserted = completion.inserted
     return tuple(not one for one in inserted) if inserted else (True,) * len(completion.token_ids)
 
 

@@ -28,11 +28,6 @@ def register_way(name: str, maker: WayMaker) -> None:
     _MAKERS[name] = maker
 
 
-def way_names() -> list[str]:
-    """Names of the ways that there are."""
-    return list(_MAKERS)
-
-
 def ways_of(names: Sequence[str], *, chat: bool) -> list[Way]:
     """Ways by their names.
 

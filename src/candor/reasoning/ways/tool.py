@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from candor.engine.protocol import Message, Prompt
 from candor.reasoning.problem import Problem
+from candor.reasoning.ways.answers import MARK
 from candor.tools import Calculator, Tool, calculate
 
-_ANSWER = "Answer:"
 _ERROR = "error:"
 _PLAIN = Calculator()
 # Arithmetic in words and signs; what stands between two other words is an expression if the calculator
@@ -56,7 +56,7 @@ class ToolWay:
         return (
             "You have a calculator. Write an expression between "
             f"{self.tool.opening} and {self.tool.closing}, and its result appears behind it, like this: "
-            f"{call}{self._result(result)}. Then give the answer behind '{_ANSWER}'."
+            f"{call}{self._result(result)}. Then give the answer behind '{MARK}'."
         )
 
     def prompt(self, problem: Problem, shown: Sequence[Problem] = ()) -> Prompt:
@@ -79,7 +79,7 @@ class ToolWay:
         A problem whose question has no expression with that value is solved by its steps, without a call.
         """
         expression = expression_of(problem.question)
-        answer = f"{_ANSWER} {problem.answer}"
+        answer = f"{MARK} {problem.answer}"
         if expression is not None and calculate(expression) == calculate(problem.answer):
             return f"{self._call(expression)}{self._result(calculate(expression))}\n{answer}"
         return f"{problem.steps}\n{answer}" if problem.steps else answer
@@ -90,7 +90,7 @@ class ToolWay:
         A base model may go on with a question of its own: nothing behind it is read.
         """
         own = completion.partition("\nQuestion:")[0]
-        _, found, behind = own.rpartition(_ANSWER)
+        _, found, behind = own.rpartition(MARK)
         said = behind.strip().partition("\n")[0].strip() if found else ""
         # The end of a sentence is no part of its last number.
         if said := said.removesuffix(".").strip():
