@@ -26,7 +26,7 @@ test-slow: $(SLOW_STAMP)  ## run the tests that need many minutes
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
 test-vllm: $(VLLM_STAMP)  ## run the vllm engine's tests in an environment with vLLM for CPUs
-	HF_HUB_OFFLINE=1 PYTHONPATH=src .venv-vllm/bin/python -m pytest -m vllm tests/engine tests/reasoning
+	HF_HUB_OFFLINE=1 PYTHONPATH=src .venv-vllm/bin/python -m pytest -m vllm tests/engine tests/rl
 
 lint: $(STAMP)  ## check style, format and types without running anything
 	$(BIN)/ruff check

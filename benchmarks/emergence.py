@@ -78,8 +78,8 @@ def base_of(subject: Any, point: Point, folder: Path) -> tuple[Any, dict[str, An
 
 def measured(point: Point, rows: list[dict[str, Any]], options: argparse.Namespace) -> dict[str, Any]:
     """One point: before, what happened, after."""
-    from candor.reasoning.rl import rewards_of
     from candor.reasoning.scratch.emerge import Subject, asked, pretrained, reinforced
+    from candor.rl.reward import rewards_of
 
     subject = Subject(settings_of(point, options.set))
     model, base = base_of(subject, point, options.out)

@@ -32,14 +32,14 @@ def questions() -> list[str]:
 
 
 def candor_side(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    """`candor.reasoning.rl`, the parts of `train_policy` that make a step."""
+    """`candor.rl`, the parts of `train_policy` that make a step."""
     from candor.engine.local import LocalEngine
     from candor.model.load import load_model, load_tokenizer
-    from candor.reasoning.problem import Problem
-    from candor.reasoning.rl.learner import Learner
-    from candor.reasoning.rl.reward import as_reward
-    from candor.reasoning.rl.rollout import Roller
-    from candor.reasoning.rl.settings import RlSettings
+    from candor.rl.learner import Learner
+    from candor.rl.problem import Problem
+    from candor.rl.reward import as_reward
+    from candor.rl.rollout import Roller
+    from candor.rl.settings import RlSettings
     from candor.train.distributed import Group
 
     tokenizer = load_tokenizer(job["model"])

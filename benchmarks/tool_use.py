@@ -49,7 +49,7 @@ class Direct:
 
 def problems(count: int, seed: int, sign: str = "+") -> list[Any]:
     """So many problems, digits from 1 to 9 in turn, without doubles where there are enough."""
-    from candor.reasoning.problem import Problem
+    from candor.rl.problem import Problem
 
     draw, found = random.Random(seed), {}
     while len(found) < count:

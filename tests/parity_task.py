@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from candor.reasoning.problem import Problem
+from candor.rl.problem import Problem
 
 
 class Parity:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from candor.core.errors import CandorError
 from candor.reasoning.numbers import same_number, shortest, stated, value_of
-from candor.reasoning.problem import Task
 from candor.reasoning.tasks import task_of
 from candor.reasoning.tasks.decimals import chosen, conflicting, later_as_version, named
 from candor.reasoning.ways import ways_of
 from candor.reasoning.ways.asking import ASKING
+from candor.rl.problem import Task
 
 ASKED = [way.name for way in ASKING]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from candor.reasoning.problem import Problem, Way
 from candor.reasoning.ways.tool import ToolWay, expression_of
+from candor.rl.problem import Problem, Way
 from candor.tools import Calculator, calculate, result_spans
 
 WAYS = [ToolWay(), ToolWay(chat=False), ToolWay(Calculator.by_tokens())]

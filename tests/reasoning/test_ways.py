@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from candor.core.errors import CandorError
 from candor.reasoning.numbers import number_in
-from candor.reasoning.problem import Problem, Way
 from candor.reasoning.ways import register_way, ways_of
 from candor.reasoning.ways.asking import ASKING, Asking, Direct, reversed_digits
+from candor.rl.problem import Problem, Way
 
 ASKED = [way.name for way in ASKING]
 

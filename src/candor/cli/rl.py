@@ -105,7 +105,7 @@ def rl(
     asked = _asked(settings)
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
-    from candor.reasoning.rl.reward import rewards_of  # noqa: PLC0415
+    from candor.rl.reward import rewards_of  # noqa: PLC0415
 
     rewards_of(settings.rewards)  # before a folder is made
     if int(os.environ.get("RANK", "0")) > 0:

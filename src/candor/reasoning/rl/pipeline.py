@@ -23,14 +23,14 @@ from candor.engine.local import LocalEngine
 from candor.engine.prompts import set_template, template_text
 from candor.engine.vllm import VllmEngine
 from candor.model.load import load_model, load_tokenizer, save_checkpoint
-from candor.reasoning.problem import Problem, Task, Way
-from candor.reasoning.rl.loop import RlResult, RlStep, train_policy
-from candor.reasoning.rl.measure import Held, start_of
-from candor.reasoning.rl.problems import ProblemSet
 from candor.reasoning.rl.recipe import RlRecipe
-from candor.reasoning.rl.reward import rewards_of, task_reward, validate
-from candor.reasoning.rl.rollout import Drawer, Roller, Rollouts
-from candor.reasoning.rl.settings import RlSettings
+from candor.rl.loop import RlResult, RlStep, train_policy
+from candor.rl.measure import Held, start_of
+from candor.rl.problem import Problem, Task, Way
+from candor.rl.problems import ProblemSet
+from candor.rl.reward import rewards_of, task_reward, validate
+from candor.rl.rollout import Drawer, Roller, Rollouts
+from candor.rl.settings import RlSettings
 from candor.train.state import clear_state, read_notes
 
 # Groups that teach nothing are usual, but with this share of them most of the time is spent for nothing.

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from candor.core.recipe import Settings
-from candor.reasoning.rl.settings import LearningSettings, RlSettings
+from candor.rl.settings import LearningSettings, RlSettings
 
 
 class RlModelSettings(Settings):

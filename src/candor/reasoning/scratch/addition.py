@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 from candor.core.errors import CandorError
 from candor.engine.protocol import Prompt
-from candor.reasoning.problem import Problem
+from candor.rl.problem import Problem
 
 ALPHABET = "0123456789+=,:"
 Format = Literal["plain", "reversed", "scratchpad"]

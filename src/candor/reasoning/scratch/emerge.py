@@ -19,10 +19,6 @@ from candor.core.files import read_json, write_json
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.model.load import load_model, load_tokenizer, save_checkpoint
-from candor.reasoning.problem import Problem, Task
-from candor.reasoning.rl import RlStep, train_policy
-from candor.reasoning.rl.reward import AnyReward
-from candor.reasoning.rl.rollout import Rollouts
 from candor.reasoning.scratch.characters import Characters, character_tokenizer
 from candor.reasoning.scratch.measure import outcome
 from candor.reasoning.scratch.mixture import Without, mixture
@@ -30,6 +26,10 @@ from candor.reasoning.scratch.model import school, small_model
 from candor.reasoning.scratch.recipe import EmergeRecipe
 from candor.reasoning.tasks.sequences import Sequence, sequence_task
 from candor.reasoning.ways.free import ANSWER, STEPS, Free
+from candor.rl.loop import RlStep, train_policy
+from candor.rl.problem import Problem, Task
+from candor.rl.reward import AnyReward
+from candor.rl.rollout import Rollouts
 from candor.train.loop import StepMetrics
 from candor.train.state import clear_state
 

@@ -11,10 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from candor.core.statistics import bootstrap, proportion
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Completion, Sampling
-from candor.reasoning.problem import Problem, Task
-from candor.reasoning.rl.measure import Held
 from candor.reasoning.scratch.characters import Characters
 from candor.reasoning.ways.free import Free
+from candor.rl.measure import Held
+from candor.rl.problem import Problem, Task
 
 _SEED = 2_000_000_089  # far from those of any training
 

@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from candor.core.errors import CandorError
-from candor.reasoning.problem import Problem, Task
 from candor.reasoning.ways.free import Free
+from candor.rl.problem import Problem, Task
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from candor.core.errors import InputError, did_you_mean
-from candor.reasoning.problem import Task
 from candor.reasoning.tasks.arithmetic import OPERATIONS, Arithmetic
 from candor.reasoning.tasks.decimals import Decimals
 from candor.reasoning.tasks.gsm8k import Gsm8k
@@ -22,6 +21,7 @@ from candor.reasoning.tasks.gym import Gym
 from candor.reasoning.tasks.letters import Letters
 from candor.reasoning.tasks.sequences import NAMES, sequence_task
 from candor.reasoning.tasks.words import Words
+from candor.rl.problem import Task
 
 # From the part of a name behind the colon, None where there is none.
 _FAMILIES: dict[str, Callable[[str | None], Task]] = {

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 
 from candor.reasoning.numbers import same_number
-from candor.reasoning.problem import Problem
 from candor.reasoning.tasks.columns import added, multiplied, subtracted
 from candor.reasoning.tasks.numbered import in_turn, shares, sizes_of
+from candor.rl.problem import Problem
 
 OPERATIONS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
 _MOST_DIGITS = 30

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from candor.core.errors import InputError
-from candor.reasoning.problem import Problem
+from candor.rl.problem import Problem
 
 # How each context asks, and whether numbers are compared there piece by piece, as versions are.
 CONTEXTS = {

@@ -16,7 +16,7 @@ from candor.core.errors import InputError
 from candor.core.files import read_json_lines
 from candor.data.rows import text_field
 from candor.reasoning.numbers import same_number, shortest, value_of
-from candor.reasoning.problem import Problem
+from candor.rl.problem import Problem
 
 _ANNOTATION = re.compile(r"<<[^<>]*>>")
 _MARK = "####"

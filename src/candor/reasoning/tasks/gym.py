@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from candor.core.errors import CandorError, InputError, did_you_mean
-from candor.reasoning.problem import Problem
+from candor.rl.problem import Problem
 
 _SIZE = 10_000  # problems that a data set can give; they are made when asked for
 

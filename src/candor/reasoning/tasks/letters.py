@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from candor.core.errors import InputError
 from candor.reasoning.numbers import same_number
-from candor.reasoning.problem import Problem
 from candor.reasoning.tasks.numbered import in_turn, shares
+from candor.rl.problem import Problem
 
 _LIST = """
     strawberry banana blueberry raspberry cranberry pineapple coconut cinnamon pepper broccoli

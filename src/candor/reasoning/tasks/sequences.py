@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from itertools import accumulate, product
 
 from candor.core.errors import CandorError
-from candor.reasoning.problem import Problem
+from candor.rl.problem import Problem
 
 _LONGEST = 512
 _SWAPS = {"a": (0, 1), "b": (1, 2), "c": (0, 2)}

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from candor.reasoning.numbers import same_number
-from candor.reasoning.problem import Problem
 from candor.reasoning.tasks.numbered import in_turn, shares, sizes_of
+from candor.rl.problem import Problem
 
 _NAMES = (
     *(("Mia", "she"), ("Tom", "he"), ("Aisha", "she"), ("Jonas", "he"), ("Priya", "she")),

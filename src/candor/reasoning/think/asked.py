@@ -8,7 +8,7 @@ from typing import Literal
 
 from candor.core.errors import CandorError
 from candor.data.types import Row
-from candor.reasoning.problem import Problem, Task
+from candor.rl.problem import Problem, Task
 
 
 class Asked(Row):

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import encode_prompt
 from candor.engine.protocol import Sampling
-from candor.reasoning.problem import Problem, Task, Way
 from candor.reasoning.think.asked import Answered
 from candor.reasoning.think.tokenised import parts_of
 from candor.reasoning.ways.asking import STOPS, Asking
+from candor.rl.problem import Problem, Task, Way
 
 Progress = Callable[[int], None]
 

@@ -19,7 +19,6 @@ from candor.core.run import Run
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import template_text
 from candor.engine.protocol import Sampling
-from candor.reasoning.problem import Problem, Task, Way
 from candor.reasoning.tasks import task_of
 from candor.reasoning.think.asked import Answered, Asked, choose
 from candor.reasoning.think.evaluate import ask, ask_within, sampling_of
@@ -27,6 +26,7 @@ from candor.reasoning.think.recipe import ThinkRecipe
 from candor.reasoning.think.results import summary
 from candor.reasoning.ways import ways_of
 from candor.reasoning.ways.asking import Asking
+from candor.rl.problem import Problem, Task, Way
 
 
 class ThinkRun:

@@ -12,12 +12,12 @@ from typing import Any
 
 from candor.core.statistics import bootstrap, paired_difference, wilson
 from candor.reasoning.numbers import stated, value_of
-from candor.reasoning.problem import Problem
 from candor.reasoning.tasks.decimals import chosen, conflicting, later_as_version
 from candor.reasoning.tasks.decimals import named as pair_of
 from candor.reasoning.think.asked import Answered
 from candor.reasoning.think.tokenised import in_one
 from candor.reasoning.ways.answers import EXPLANATION
+from candor.rl.problem import Problem
 
 FAILURES = 3  # shown of each task and way
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from candor.core.errors import InputError, did_you_mean
-from candor.reasoning.problem import Way
 from candor.reasoning.ways.asking import ASKING
 from candor.reasoning.ways.free import Free
 from candor.reasoning.ways.tool import ToolWay
+from candor.rl.problem import Way
 
 WayMaker = Callable[[bool], Way]  # from whether the model is asked by messages
 _MAKERS: dict[str, WayMaker] = {

@@ -17,8 +17,8 @@ import re
 from collections.abc import Sequence
 
 from candor.engine.protocol import Message, Prompt
-from candor.reasoning.problem import Problem
 from candor.reasoning.ways.answers import EXPLANATION, MARK, answer_in, missing, own
+from candor.rl.problem import Problem
 
 STOPS = ("\nQuestion:",)  # where a base model begins the next problem by itself
 _RUN = re.compile(r"[0-9](?:[0-9.,]*[0-9])?")

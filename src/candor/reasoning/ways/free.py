@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from candor.core.errors import CandorError
 from candor.engine.protocol import Prompt
-from candor.reasoning.problem import Problem
+from candor.rl.problem import Problem
 
 STEPS, ANSWER = ">", ":"
 

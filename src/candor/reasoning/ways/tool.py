@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from candor.engine.protocol import Message, Prompt
-from candor.reasoning.problem import Problem
 from candor.reasoning.ways.answers import MARK
+from candor.rl.problem import Problem
 from candor.tools import Calculator, Tool, calculate
 
 _ERROR = "error:"

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from candor.core.errors import CandorError
 from candor.engine.prompts import encode_prompt
 from candor.model.packing import packed_model
-from candor.reasoning.rl.advantages import advantages, without_variance
-from candor.reasoning.rl.regularizer import KlPenalty, Regularizer, divergence
-from candor.reasoning.rl.rollout import Rollouts, share
-from candor.reasoning.rl.settings import RlSettings
+from candor.rl.advantages import advantages, without_variance
+from candor.rl.regularizer import KlPenalty, Regularizer, divergence
+from candor.rl.rollout import Rollouts, share
+from candor.rl.settings import RlSettings
 from candor.train.distributed import Group
 from candor.train.masters import Masters
 from candor.train.policy import PolicyObjective, Trajectory

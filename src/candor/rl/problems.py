@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from candor.core.errors import CandorError
-from candor.reasoning.problem import Problem, Task
+from candor.rl.problem import Problem, Task
 
 # Seeds of the three kinds, far from those of steps.
 _HELD_OUT, _SHOWN = 1_000_000_007, 1_000_000_009

@@ -24,14 +24,14 @@ from candor.core.errors import CandorError
 from candor.core.memory import kept_memory
 from candor.engine.local import LocalEngine
 from candor.model.first_use import compile_kernels
-from candor.reasoning.problem import Task, Way
-from candor.reasoning.rl.learner import Learned, Learner
-from candor.reasoning.rl.measure import Held, Start, measured, start_of
-from candor.reasoning.rl.problems import ProblemSet
-from candor.reasoning.rl.regularizer import Regularizer
-from candor.reasoning.rl.reward import AnyReward, rewards_of
-from candor.reasoning.rl.rollout import Drawer, Roller, Rollouts, weight_pusher
-from candor.reasoning.rl.settings import RlSettings
+from candor.rl.learner import Learned, Learner
+from candor.rl.measure import Held, Start, measured, start_of
+from candor.rl.problem import Task, Way
+from candor.rl.problems import ProblemSet
+from candor.rl.regularizer import Regularizer
+from candor.rl.reward import AnyReward, rewards_of
+from candor.rl.rollout import Drawer, Roller, Rollouts, weight_pusher
+from candor.rl.settings import RlSettings
 from candor.train.adapters import left_alone
 from candor.train.distributed import group_of
 from candor.train.state import load_state, read_notes, save_state

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from candor.core.errors import CandorError, InputError
-from candor.reasoning.problem import Problem
-from candor.reasoning.rl import reward, rewards_of, task_reward, validate
-from candor.reasoning.rl.reward import as_reward, sample_of
+from candor.rl.problem import Problem
+from candor.rl.reward import as_reward, reward, rewards_of, sample_of, task_reward, validate
 from parity_task import FirstWord, Parity
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from candor.core.errors import CandorError
 from candor.core.statistics import Estimate, bootstrap, paired_difference, proportion
-from candor.reasoning.problem import Problem
-from candor.reasoning.rl.rollout import Roller
+from candor.rl.problem import Problem
+from candor.rl.rollout import Roller
 
 Floats = NDArray[np.float64]
 

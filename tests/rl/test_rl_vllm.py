@@ -7,10 +7,11 @@ import pytest
 
 from candor.engine.prompts import set_template
 from candor.model.load import load_model, load_tokenizer
-from candor.reasoning.problem import Problem
-from candor.reasoning.rl import RlSettings, train_policy
-from candor.reasoning.rl.reward import as_reward
-from candor.reasoning.rl.rollout import Rollouts
+from candor.rl.loop import train_policy
+from candor.rl.problem import Problem
+from candor.rl.reward import as_reward
+from candor.rl.rollout import Rollouts
+from candor.rl.settings import RlSettings
 from candor.train.policy import PolicyObjective
 
 pytestmark = pytest.mark.vllm

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from candor.core.errors import CandorError
 from candor.engine.prompts import encode_prompt
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
-from candor.reasoning.problem import Problem, Task, Way
-from candor.reasoning.rl.reward import AnyReward, Sample, sample_of
+from candor.rl.problem import Problem, Task, Way
+from candor.rl.reward import AnyReward, Sample, sample_of
 from candor.tools import Tool
 from candor.train.distributed import Group
 from candor.train.policy import Trajectory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from candor.reasoning.rl.regularizer import KlPenalty, divergence
+from candor.rl.regularizer import KlPenalty, divergence
 
 
 def test_a_completions_penalty_is_the_sum_over_its_own_tokens():

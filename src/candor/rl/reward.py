@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast, overload
 
 from candor.core.errors import CandorError, InputError, did_you_mean
-from candor.reasoning.problem import Problem, Task, Way
+from candor.rl.problem import Problem, Task, Way
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from candor.core.errors import CandorError
-from candor.reasoning.rl import RlSettings, RlStep, train_policy
-from candor.reasoning.rl.measure import pass_at_k
+from candor.rl.loop import RlStep, train_policy
+from candor.rl.measure import pass_at_k
+from candor.rl.settings import RlSettings
 from parity_task import FirstWord, Parity
 from word_models import word_engine
 
@@ -134,7 +135,7 @@ def test_a_penalty_on_kl_keeps_the_model_near_its_start():
 
 
 def test_what_is_held_out_is_never_learned_from():
-    from candor.reasoning.rl.problems import ProblemSet
+    from candor.rl.problems import ProblemSet
 
     some = ProblemSet.of(Parity(), held_out=100, shots=3, seed=0)
     apart = {one.id for one in (*some.held_out, *some.shown)}
@@ -160,7 +161,8 @@ import json, sys
 import torch
 from parity_task import FirstWord, Parity
 from word_models import word_engine
-from candor.reasoning.rl import RlSettings, train_policy
+from candor.rl.loop import train_policy
+from candor.rl.settings import RlSettings
 
 torch.set_num_threads(1)
 engine = word_engine()

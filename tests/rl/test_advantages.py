@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from candor.core.errors import InputError
-from candor.reasoning.rl.advantages import advantages, without_variance
+from candor.rl.advantages import advantages, without_variance
 
 REWARDS = np.array([[1.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 2.0]])
 
