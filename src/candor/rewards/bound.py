@@ -74,7 +74,7 @@ def residual_bound(gain_in_units: Number, chi2: Number, slope: Number, residual_
     """(E_π[R̃] - E_π₀[R̃] - sd(e) · sqrt(chi2)) / a, in the true reward's units, for R̃ = a·R + b(prompt) + e.
 
     Any a > 0 and any b give a valid bound: b is the same under both policies, as prompts are, and
-    E_π[e] ≤ sqrt(chi2) · sd(e) whatever e is, sd(e) being taken within prompts. With one b for all prompts and a
-    by least squares it is `theorem_bound` times σ; a b for each prompt can only make sd(e) smaller.
+    E_π[e] ≤ sqrt(chi2) · sd(e) whatever e is, sd(e) being taken within prompts. With one b for all prompts
+    and a by least squares it is `theorem_bound` times σ; a b for each prompt can only make sd(e) smaller.
     """
     return (gain_in_units - residual_sd * np.sqrt(chi2)) / slope  # type: ignore[return-value]

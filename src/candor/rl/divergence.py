@@ -34,12 +34,12 @@ def log_ratios(policy_NT: Floats, reference_NT: Floats, own_NT: NDArray[np.bool_
 
 
 def kl(policy_draws: ArrayLike) -> float:
-    """KL(π‖π₀) in nats: the mean log-ratio of completions of the policy. Unbiased; may be negative by chance."""
+    """KL(π‖π₀) in nats: the mean log-ratio of the policy's completions. Unbiased; may be negative."""
     return float(np.mean(_floats(policy_draws)))
 
 
 def chi2_of_policy(policy_draws: ArrayLike) -> float:
-    """χ² as mean(ρ) - 1 over completions of the policy. Unbiased; may be negative, and its tail is that of ρ."""
+    """χ² as mean(ρ) - 1 over the policy's completions. Unbiased; may be negative; its tail is that of ρ."""
     return float(np.expm1(_clipped(policy_draws)).mean())
 
 
