@@ -1,0 +1,139 @@
+"""A proxy's trust from gold labels: exact where it can be, and limits that hold as often as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from candor.core.errors import InputError
+from candor.core.limits import limits
+from candor.rewards.bound import residual_bound, theorem_bound
+from candor.rewards.calibration import calibrate
+
+
+def _drawn(random: np.random.Generator, prompts: int, each: int, kind: str = "normal"):
+    """Gold and proxy with a = 1, r = .707 within prompts for normal errors; prompts differ in both."""
+    gold = random.normal(size=(prompts, each)) + random.normal(size=(prompts, 1))
+    error = {
+        "normal": lambda: random.normal(size=gold.shape),
+        "skewed": lambda: random.exponential(size=gold.shape) - 1,
+        # Variances .25 and 1.75: 1 on average.
+        "uneven": lambda: random.normal(size=gold.shape) * random.choice([0.5, 1.3229], size=(prompts, 1)),
+    }[kind]()
+    proxy = gold + 2 * random.normal(size=(prompts, 1)) + error
+    return proxy.ravel(), gold.ravel(), np.repeat(np.arange(prompts), each)
+
+
+def test_least_squares_within_prompts_equals_a_regression_with_an_intercept_each() -> None:
+    proxy, gold, prompts = _drawn(np.random.default_rng(0), 12, 4)
+    design = np.column_stack([gold, np.eye(12)[prompts]])
+    solution, squares, *_ = np.linalg.lstsq(design, proxy, rcond=None)
+    found = calibrate(proxy, gold, prompts)
+    assert found.slope == pytest.approx(solution[0])
+    assert found.residual_sd == pytest.approx(np.sqrt(squares[0] / (48 - 13)))
+    assert found.r == pytest.approx(found.slope * found.sd_gold / found.sd_proxy)
+    assert (found.prompts, found.n) == (12, 48)
+
+
+def test_residual_deviation_is_unbiased_with_two_completions_a_prompt() -> None:
+    random = np.random.default_rng(1)
+    variances = [calibrate(*_drawn(random, 10, 2)).residual_sd ** 2 for _ in range(400)]
+    assert np.mean(variances) == pytest.approx(1.0, abs=3 * np.std(variances) / 20)
+    naive = np.mean(variances) * (10 - 1) / 20  # by n instead of by the degrees of freedom
+    assert naive < 0.6
+
+
+def test_overall_correlation_is_the_plain_one_and_differs_from_that_within_prompts() -> None:
+    random = np.random.default_rng(2)
+    proxy, gold, prompts = _drawn(random, 40, 5)
+    found = calibrate(proxy, gold, prompts)
+    assert found.r_overall == pytest.approx(np.corrcoef(proxy, gold)[0, 1])
+    assert found.r > found.r_overall + 0.1  # what prompts add to the proxy is no error within them
+    assert found.sd_proxy_overall == pytest.approx(proxy.std(), rel=0.05)
+
+
+def test_intercepts_of_prompts_make_the_bound_better_never_worse() -> None:
+    proxy, gold, prompts = _drawn(np.random.default_rng(3), 60, 4)
+    found = calibrate(proxy, gold, prompts)
+    r, sd_proxy, sd_gold = found.r_overall, found.sd_proxy_overall, found.sd_gold_overall
+    for chi2, gain in ((0.2, 1.0), (1.0, 2.0)):
+        theorem = theorem_bound(gain / sd_proxy, chi2, r) * sd_gold
+        assert residual_bound(gain, chi2, found.slope, found.residual_sd) > theorem
+
+
+def test_prompts_weigh_alike_however_many_labels_they_have() -> None:
+    """Where errors differ by prompt, a prompt that was labelled more often doesn't count for more."""
+    random = np.random.default_rng(4)
+    few, many = [], []
+    for prompt in range(400):
+        each, deviation = (2, 1.0) if prompt % 2 else (20, 3.0)
+        gold = random.normal(size=each)
+        few.append(gold)
+        many.append(gold + deviation * random.normal(size=each))
+    prompts = np.repeat(np.arange(400), [len(part) for part in few])
+    found = calibrate(np.concatenate(many), np.concatenate(few), prompts)
+    assert found.residual_sd**2 == pytest.approx(5.0, rel=0.1)  # (1 + 9) / 2; by completions it is 8.3
+
+
+@pytest.mark.parametrize("kind", ["normal", "uneven"])
+def test_limits_hold_as_often_as_they_say(kind: str) -> None:
+    random = np.random.default_rng(5)
+    runs = 200
+    found = [calibrate(*_drawn(random, 20, 3, kind)) for _ in range(runs)]
+    # Within prompts a = 1, sd(e) = 1, r = sqrt(1/2); overall r = 2 / sqrt(2 · (2 + 4 + 1)).
+    held = {
+        "residual": np.mean([one.residual_sd_high >= 1 for one in found]),
+        "r": np.mean([one.r_low <= np.sqrt(0.5) for one in found]),
+        "overall": np.mean([one.r_overall_low <= 2 / np.sqrt(14) for one in found]),
+        "slope": np.mean([one.slope_low <= 1 for one in found]),
+    }
+    for name, share in held.items():
+        assert share >= 0.95 - 2.5 * np.sqrt(0.95 * 0.05 / runs), (kind, name, share)
+
+
+def test_percentile_bootstrap_would_not_hold_where_ours_does() -> None:
+    """Why there is `core.limits`: the same 95 % limit by percentiles holds far less often."""
+    random = np.random.default_rng(6)
+    ours = plain = 0
+    for _ in range(200):
+        rows = random.exponential(size=(15, 1)) ** 2  # mean 2
+        found = limits(rows, lambda m: np.log(m[..., 0]), confidence=0.95, replicates=400)
+        ours += found.high >= np.log(2)
+        drawn = rows[random.integers(15, size=(400, 15)), 0].mean(axis=1)
+        plain += np.quantile(drawn, 0.95) >= 2
+    assert ours > plain + 10
+
+
+def test_a_proxy_without_any_error_still_has_a_limit_that_shrinks_with_prompts() -> None:
+    gold = np.tile([0.0, 1.0, 1.0, 0.0], 50)
+    few = calibrate(gold[:80], gold[:80], np.arange(80) // 4)
+    many = calibrate(gold, gold, np.arange(200) // 4)
+    assert few.residual_sd == 0
+    assert few.r == pytest.approx(1)
+    assert few.residual_sd_high > many.residual_sd_high > 0
+    assert many.r_low < 1
+
+
+def test_scale_and_shift_of_either_reward_change_only_units() -> None:
+    proxy, gold, prompts = _drawn(np.random.default_rng(7), 20, 4)
+    one, other = calibrate(proxy, gold, prompts), calibrate(10 * proxy - 1e5, 3 * gold + 2e4, prompts)
+    assert other.residual_sd_high == pytest.approx(10 * one.residual_sd_high, rel=1e-4)
+    assert other.slope == pytest.approx(one.slope * 10 / 3)
+    assert (other.r, other.r_low) == pytest.approx((one.r, one.r_low), rel=1e-4)
+    assert (other.r_overall, other.r_overall_low) == pytest.approx(
+        (one.r_overall, one.r_overall_low), rel=1e-4
+    )
+
+
+def test_what_can_not_be_fitted_is_said() -> None:
+    ones, zigzag, pairs = np.ones(8), np.arange(8) % 2.0, np.arange(8) // 2
+    with pytest.raises(InputError, match="gold reward never varies"):
+        calibrate(zigzag, ones, pairs)
+    with pytest.raises(InputError, match="proxy reward never varies"):
+        calibrate(ones, zigzag, pairs)
+    with pytest.raises(InputError, match="1 of 8 proxy rewards are no finite"):
+        calibrate(np.where(np.arange(8) == 3, np.nan, zigzag), zigzag, pairs)
+    with pytest.raises(InputError, match="0 prompts have two labelled"):
+        calibrate(zigzag, zigzag, np.arange(8))
+    with pytest.raises(InputError, match="never varies within a prompt"):
+        calibrate(zigzag, pairs * 1.0, pairs)  # gold that differs between prompts only
