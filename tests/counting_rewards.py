@@ -7,7 +7,7 @@ import random
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from candor.model.fresh import fresh_model
-from candor.reasoning.scratch.characters import character_tokenizer
+from candor.train.characters import character_tokenizer
 from candor.rewards.model import Pair, RewardSettings
 
 LETTERS = "abcdefgh"
