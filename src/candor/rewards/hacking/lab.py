@@ -173,13 +173,12 @@ class Laboratory:
         """Replies of both to the held-out questions, and how far apart the two are."""
         before = self.replies(reference, self.held_out, self.recipe.judged, _JUDGED)
         after = self.replies(model, self.held_out, self.recipe.judged, _JUDGED)
-        ratios = {
-            name: self._ratios(model, reference, drawn)
-            for name, drawn in (("before", before), ("after", after))
-        }
+        both = {"before": before, "after": after}
+        ratios = {name: self._ratios(model, reference, drawn) for name, drawn in both.items()}
+        gold = {name: self.gold(drawn).mean(axis=1) for name, drawn in both.items()}
         proxy = {
-            name: drawn.table(trusted.proxy.of(*drawn.flat()).tolist())
-            for name, drawn in (("before", before), ("after", after))
+            name: drawn.table(trusted.proxy.of(*drawn.flat()).tolist()).mean(axis=1)
+            for name, drawn in both.items()
         }
         known = trusted.calibration
         gain = paired_difference(proxy["after"], proxy["before"])

@@ -53,12 +53,10 @@ class HackingRecipe(Settings):
     arms: tuple[str, ...] = Field(
         default=ARMS,
         min_length=1,
-        description="none; kl=W or kl-loss=W (W in the proxy's deviations); chi2 or chi2=SHARE of λ; max-min; "
-        "mean, worst, uncertainty (ensembles); par; par+chi2.",
+        description="none; kl=W or kl-loss=W (W in the proxy's deviations); chi2 or chi2=SHARE of λ; "
+        "max-min; mean, worst, uncertainty (ensembles); par; par+chi2.",
     )
-    harm: float = Field(
-        default=1.0, gt=0, description="What a reply loses for each thing that it does again."
-    )
+    harm: float = Field(default=1.0, gt=0, description="What a reply loses for each thing done again.")
     model: SmallModel = SmallModel(depth=2)
     pretrain: Schooling = Schooling(updates=400)
     preferences: PreferenceSettings = PreferenceSettings()
