@@ -18,13 +18,11 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from candor.core.statistics import bootstrap, paired_difference
-from candor.engine.local import LocalEngine
-from candor.engine.prompts import encode_prompt
-from candor.engine.protocol import Sampling
 from candor.rewards.hacking.arms import Arm, Labelled, Proxies, Trusted, regularizer_for
 from candor.rewards.hacking.recipe import HackingRecipe
 from candor.rewards.hacking.world import ALPHABET, AsIs, Questions, reply, worth
 from candor.rewards.model import Pair, RewardModel, RewardSettings, train_reward
+from candor.rewards.replies import Replies, Writer
 from candor.rewards.rlhf.proxy import ReferenceRewards
 from candor.rl import divergence
 from candor.rl.loop import RlStep, train_policy
@@ -38,24 +36,6 @@ _CONTEXT = 64
 _LESSONS = 33_000
 # Draws for different purposes never share a seed.
 _PAIRS, _LABELS, _REFERENCE, _JUDGED, _HELD_OUT = 11, 12, 13, 14, 1_000_000_007
-
-
-@dataclass(frozen=True)
-class Replies:
-    """Replies to questions, [questions][samples]; `tokens` with the end token where one was drawn."""
-
-    problems: list[Problem]
-    texts: list[list[str]]
-    tokens: list[list[tuple[int, ...]]]
-
-    def flat(self) -> tuple[list[Problem], list[str]]:
-        """Every reply with its question."""
-        pairs = [(p, text) for p, row in zip(self.problems, self.texts, strict=True) for text in row]
-        return [one for one, _ in pairs], [text for _, text in pairs]
-
-    def table(self, values: Sequence[float]) -> np.ndarray:
-        """Values of all replies as [questions, samples]."""
-        return np.reshape(np.asarray(values, np.float64), (len(self.problems), -1))
 
 
 class Laboratory:
@@ -82,18 +62,11 @@ class Laboratory:
 
     def replies(self, model: PreTrainedModel, problems: list[Problem], samples: int, seed: int) -> Replies:
         """Draw from a model's own distribution."""
-        sampling = Sampling(
-            max_tokens=self.recipe.rl.max_tokens,
-            temperature=1.0,
-            n=samples,
-            seed=self.recipe.seed * 100 + seed,
-        )
-        found = LocalEngine(model, self.tokenizer).generate([one.question for one in problems], sampling)
-        return Replies(
-            problems,
-            [[one.text for one in generation.completions] for generation in found],
-            [[one.token_ids for one in generation.completions] for generation in found],
-        )
+        return self.writer(model).draw(problems, samples, seed=self.recipe.seed * 100 + seed)
+
+    def writer(self, model: PreTrainedModel) -> Writer:
+        """Draws replies of a model and reads others'."""
+        return Writer(model, self.tokenizer, self.way, max_tokens=self.recipe.rl.max_tokens)
 
     def preferences(self, model: PreTrainedModel) -> list[Pair]:
         """Pairs of the reference's replies, the better one chosen but for the noise."""
@@ -174,7 +147,8 @@ class Laboratory:
         before = self.replies(reference, self.held_out, self.recipe.judged, _JUDGED)
         after = self.replies(model, self.held_out, self.recipe.judged, _JUDGED)
         both = {"before": before, "after": after}
-        ratios = {name: self._ratios(model, reference, drawn) for name, drawn in both.items()}
+        policy, fixed = self.writer(model), self.writer(reference)
+        ratios = {name: policy.logprobs(drawn) - fixed.logprobs(drawn) for name, drawn in both.items()}
         gold = {name: self.gold(drawn).mean(axis=1) for name, drawn in both.items()}
         proxy = {
             name: drawn.table(trusted.proxy.of(*drawn.flat()).tolist()).mean(axis=1)
@@ -195,14 +169,3 @@ class Laboratory:
             "effective": divergence.effective_samples(ratios["before"]) / ratios["before"].size,
             "samples": [text for row in after.texts[:4] for text in row[:4]],
         }
-
-    def _ratios(self, model: PreTrainedModel, reference: PreTrainedModel, drawn: Replies) -> np.ndarray:
-        """log ρ of each reply, end token included: an end is a choice, too."""
-        pairs = [
-            (encode_prompt(self.tokenizer, problem.question), ids)
-            for problem, row in zip(drawn.problems, drawn.tokens, strict=True)
-            for ids in row
-        ]
-        both = (LocalEngine(one, self.tokenizer).score_tokens(pairs) for one in (model, reference))
-        policy, fixed = (np.array([sum(logs) for logs in found]) for found in both)
-        return policy - fixed

@@ -1,0 +1,354 @@
+"""The stages of a run of RLHF, each reading and writing the run folder.
+
+reference.jsonl                        reference   replies of the model as it is to the held-out prompts
+to-label.jsonl, calibration.json       calibrate   how far the reward is to be trusted: λ and r
+samples.jsonl, checkpoint/             learn       the policy; events.jsonl has each step
+log.jsonl, audit.json, metrics.json    evaluate    both on the held-out prompts, audited
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from candor.core.errors import CandorError, InputError
+from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
+from candor.core.memory import return_freed_memory
+from candor.core.progress import Reporter
+from candor.core.run import Run
+from candor.model.load import save_checkpoint
+from candor.rewards.audit.log import Entry, as_log
+from candor.rewards.audit.verdict import audit
+from candor.rewards.audit.words import as_json, headline
+from candor.rewards.calibration import Calibration, calibrate
+from candor.rewards.model import load_reward
+from candor.rewards.replies import Replies, Writer
+from candor.rewards.rlhf.prompts import PromptSet, read_prompts
+from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards
+from candor.rewards.rlhf.recipe import RlhfRecipe
+from candor.rl.loop import RlStep, train_policy
+from candor.rl.problem import Problem
+from candor.rl.problems import ProblemSet
+from candor.rl.regularizer import ProxyFacts, Regularizer, regularizer_of
+from candor.rl.reward import Scorer, rewards_of, sample_of
+from candor.rl.rollout import Rollouts
+from candor.train.state import clear_state, read_notes
+
+_REFERENCE, _POLICY = 21, 22  # draws for different purposes never share a seed
+# With a smaller share of the reference's replies standing for the policy, χ² is hardly known any more.
+_FEW = 0.05
+
+
+class RlhfRun:
+    """An RLHF run in its folder.
+
+    Args:
+        run: the folder.
+        reporter: where it says what it does.
+    """
+
+    def __init__(self, run: Run[RlhfRecipe], reporter: Reporter) -> None:
+        self.run, self.recipe, self.reporter = run, run.recipe, reporter
+        if self.recipe.prompts is None or not self.recipe.reward.model:
+            raise InputError(
+                "RLHF needs a reward model and prompts",
+                field="reward.model" if self.recipe.prompts else "prompts",
+                fix="candor rlhf --reward RUN --prompts FILE; candor reward train makes a reward model",
+            )
+        self.tokenizer: PreTrainedTokenizerBase = self.recipe.model.load_tokenizer()
+        chat = self.recipe.model.asks_by_messages(self.tokenizer)
+        self.prompts = PromptSet(read_prompts(self.recipe.prompts), chat=chat, name=self.recipe.prompts.name)
+        held_out = min(self.recipe.rl.held_out, len(self.prompts) // 2)
+        self.settings = self.recipe.settings().model_copy(update={"held_out": held_out})
+        self.held_out = ProblemSet.of(
+            self.prompts, held_out=held_out, shots=0, seed=self.recipe.seed
+        ).held_out
+        self._warned = False
+
+    def complete(self) -> None:
+        """Every stage that is not done yet, in order."""
+        stages: dict[str, Callable[[], None]] = {
+            "reference": self.reference,
+            "calibrate": self.calibrate,
+            "learn": self.learn,
+            "evaluate": self.evaluate,
+        }
+        self.run.go_through(stages, "evaluate", self.reporter.say)
+
+    def reference(self) -> None:
+        """Draw replies of the reference and reward them."""
+        assert self.recipe.prompts is not None
+        self.run.record_input(str(self.recipe.prompts), self.recipe.prompts)
+        model = self.recipe.model.load()
+        asked = list(self.held_out)
+        if self.recipe.reward.transform == "par":  # compares with the reference's replies to the same prompt
+            known = {one.id for one in asked}
+            asked += [one for one in self.prompts.problems(len(self.prompts), 0) if one.id not in known]
+        self.reporter.say(f"drawing {self.settings.held_out_samples} replies to each of {len(asked)} prompts")
+        drawn = self._writer(model).draw(asked, self.settings.held_out_samples, seed=self._seed(_REFERENCE))
+        raw = drawn.table(self._proxy(None).raw(*drawn.flat()))
+        rows = [
+            {"id": problem.id, "prompt": problem.question, "completions": texts, "tokens": tokens, "rewards": r}
+            for problem, texts, tokens, r in zip(asked, drawn.texts, drawn.tokens, raw.tolist(), strict=True)
+        ]
+        write_jsonl(self.run.path("reference.jsonl"), rows)
+        del model
+        return_freed_memory()
+
+    def calibrate(self) -> None:
+        """Find how far the reward is to be trusted, from gold labels of the reference's replies.
+
+        Raises:
+            CandorError: the regulariser needs labels, and there are none yet; it says where to write them.
+        """
+        wanted = self.recipe.rl.regularizer
+        needed = wanted.name == "max-min" or (wanted.name == "chi2" and wanted.weight is None)
+        labelled, rewards = self._to_label(), self._labelled_rewards()
+        gold = self._gold_of(*labelled.flat())
+        if gold is None:
+            gold = self._labels_by_hand(labelled, required=needed)
+        if gold is None:
+            write_json(self.run.path("calibration.json"), {"labels": 0})
+            return
+        chosen = np.isfinite(gold)
+        names = np.array([one.id for one in labelled.flat()[0]])
+        found = calibrate(
+            rewards[chosen], gold[chosen], names[chosen], confidence=self.recipe.calibration.confidence
+        )
+        mean = float(rewards.mean())
+        write_json(
+            self.run.path("calibration.json"),
+            {"labels": int(chosen.sum()), "mean": mean, "found": asdict(found), "gold": gold.tolist()},
+        )
+        self.reporter.say(
+            f"the reward correlates with gold by {found.r_overall:.2f} "
+            f"(at least {found.r_overall_low:.2f}) over {found.n} replies to {found.prompts} prompts; λ is "
+            f"{found.residual_sd:.3g} (at most {found.residual_sd_high:.3g}), the reward's deviation "
+            f"{found.sd_proxy:.3g}"
+        )
+        if found.r_overall_low <= 0:
+            self.reporter.say(
+                "the labels don't show that the reward goes with the truth at all: the guarantee says nothing "
+                "about such a reward; label more replies, or train a better reward model"
+            )
+
+    def learn(self) -> None:
+        """Train the policy."""
+        folder, samples = self.run.path("training"), self.run.path("samples.jsonl")
+        done = int((read_notes(folder) or {"step": 0})["step"])
+        if samples.exists():  # a killed process may have written of steps that are made again
+            rows = read_json_lines(samples, lambda _: None)
+            write_jsonl(samples, [row for _, row in rows if row["step"] <= done])
+        model, proxy = self.recipe.model.load(), self._proxy(self._reference_rewards())
+        with (
+            self.reporter.bar("learning", self.settings.steps, start=done) as bar,
+            samples.open("a", encoding="utf-8") as file,
+        ):
+
+            def on_step(step: RlStep, rollouts: Rollouts) -> None:
+                self.run.event("step", **{key: _short(value) for key, value in asdict(step).items()})
+                for one in rollouts.samples[: self.settings.kept_samples]:
+                    row = {"step": step.step, "prompt": one[0].problem.question, "completion": one[0].completion}
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.flush()
+                bar.progress(step.step, step.steps, _note(step))
+                self._warn(step)
+
+            result = train_policy(
+                model, self.tokenizer, self.prompts, self.prompts, self.settings,
+                proxy, folder, on_step, regularizer=self._regularizer(), force=True,
+            )  # fmt: skip
+        save_checkpoint(result.model, self.tokenizer, self.run.path("checkpoint"))
+        clear_state(folder)
+
+    def evaluate(self) -> None:
+        """Both on the held-out prompts, with an audit of what that says."""
+        drawn = self._reference_replies(held_out=True)
+        policy_model = self.recipe.model.model_copy(update={"name": str(self.run.path("checkpoint"))}).load()
+        policy = self._writer(policy_model)
+        after = policy.draw(self.held_out, self.settings.held_out_samples, seed=self._seed(_POLICY))
+        under_policy = [policy.logprobs(drawn), policy.logprobs(after)]
+        del policy, policy_model
+        return_freed_memory()
+        reference = self._writer(self.recipe.model.load())
+        under_reference = [reference.logprobs(drawn), reference.logprobs(after)]
+        proxy = self._proxy(self._reference_rewards())
+        entries: list[Entry] = []
+        for place, (source, replies) in enumerate((("reference", drawn), ("policy", after))):
+            problems, texts = replies.flat()
+            rewards, gold = proxy.of(problems, texts), self._gold_of(problems, texts)
+            if gold is None:
+                gold = self._known_gold(len(texts)) if source == "reference" else np.full(len(texts), np.nan)
+            entries += [
+                Entry(
+                    prompt=problem.id, source=source, proxy=float(reward), completion=text,  # type: ignore[arg-type]
+                    gold=float(true) if np.isfinite(true) else None,
+                    logp_policy=float(p), logp_reference=float(q), temperature=1.0, top_p=1.0,
+                )
+                for problem, text, reward, true, p, q in zip(
+                    problems, texts, rewards, gold, under_policy[place], under_reference[place], strict=True
+                )
+            ]  # fmt: skip
+        write_jsonl(self.run.path("log.jsonl"), entries)
+        verdict = audit(as_log(entries), seed=self.recipe.seed)
+        write_json(self.run.path("audit.json"), as_json(verdict))
+        self.reporter.say(headline(verdict))
+        write_json(self.run.path("metrics.json"), self._metrics(as_json(verdict)))
+
+    def _metrics(self, verdict: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "reward": self._proxy_name(),
+            "regularizer": self.recipe.rl.regularizer.name,
+            "prompts": len(self.prompts),
+            "held_out": len(self.held_out),
+            "calibration": read_json(self.run.path("calibration.json")),
+            "audit": verdict,
+            "commands": {
+                "run": "candor rlhf --recipe recipe.toml --out NEW",
+                "audit": "candor audit log.jsonl",
+            },
+        }
+
+    def _regularizer(self) -> Regularizer | None:
+        """What holds the policy back, with a weight from the labels where none is given."""
+        chosen, found = self.recipe.rl.regularizer, read_json(self.run.path("calibration.json"))
+        if "found" not in found:
+            return regularizer_of(chosen)
+        known, cautious = Calibration(**found["found"]), self.recipe.calibration.cautious
+        if chosen.name == "chi2" and chosen.weight is None:
+            weight = known.residual_sd_high if cautious else known.residual_sd
+            return regularizer_of(chosen.model_copy(update={"weight": weight}))
+        r = known.r_overall_low if cautious else known.r_overall
+        return regularizer_of(chosen, ProxyFacts(r, found["mean"], known.sd_proxy_overall))
+
+    def _warn(self, step: RlStep) -> None:
+        if self._warned or step.effective is None or step.effective >= _FEW:
+            return
+        self._warned = True
+        self.reporter.say(
+            f"step {step.step}: the policy is so far from the reference that {step.effective:.1%} of the "
+            "reference's replies stand for it; χ² is hardly known there, and the bound is no promise: a larger "
+            "weight, or a smaller learning rate"
+        )
+
+    def _proxy_name(self) -> str:
+        chosen = self.recipe.reward
+        return f"{Path(chosen.model).name}{'' if chosen.transform == 'none' else f', {chosen.transform}'}"
+
+    def _proxy(self, reference: ReferenceRewards | None) -> Proxy:
+        """The reward; without rewards of the reference as the model says."""
+        chosen = self.recipe.reward
+        model = load_reward(
+            chosen.model,
+            combine=None if chosen.combine == "mean" else chosen.combine,
+            caution=chosen.caution,
+            trust_remote_code=self.recipe.model.trust_remote_code,
+        )
+        transform = "none" if reference is None else chosen.transform
+        return Proxy(model, self.prompts, transform=transform, reference=reference, name=chosen.model)
+
+    def _writer(self, model: PreTrainedModel) -> Writer:
+        return Writer(model, self.tokenizer, self.prompts, max_tokens=self.settings.max_tokens)
+
+    def _seed(self, purpose: int) -> int:
+        return self.recipe.seed * 100 + purpose
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [row for _, row in read_json_lines(self.run.path("reference.jsonl"))]
+
+    def _reference_replies(self, *, held_out: bool) -> Replies:
+        known, names = {row["id"]: row for row in self._rows()}, [one.id for one in self.held_out]
+        rows = [known[name] for name in names] if held_out else list(known.values())
+        return Replies(
+            [Problem(id=row["id"], question=row["prompt"]) for row in rows],
+            [row["completions"] for row in rows],
+            [[tuple(ids) for ids in row["tokens"]] for row in rows],
+        )
+
+    def _reference_rewards(self) -> ReferenceRewards:
+        return ReferenceRewards({row["id"]: np.array(row["rewards"]) for row in self._rows()})
+
+    def _to_label(self) -> Replies:
+        """The replies that labels are wanted for."""
+        drawn, wanted = self._reference_replies(held_out=True), self.recipe.calibration
+        each, samples = slice(wanted.prompts), slice(min(wanted.samples, self.settings.held_out_samples))
+        return Replies(
+            drawn.problems[each],
+            [row[samples] for row in drawn.texts[each]],
+            [row[samples] for row in drawn.tokens[each]],
+        )
+
+    def _labelled_rewards(self) -> np.ndarray:
+        return self._proxy(self._reference_rewards()).of(*self._to_label().flat())
+
+    def _gold_of(self, problems: list[Problem], texts: list[str]) -> np.ndarray | None:
+        """The true reward where something computes it, [n]."""
+        spec = self.recipe.gold
+        if spec is None:
+            return None
+        if ".py:" not in spec:
+            asked = [self.prompts.prompt(one) for one in problems]
+            return load_reward(spec).score(asked, texts)
+        scorer: Scorer = rewards_of([spec])
+        samples = [
+            sample_of(self.prompts, self.prompts, problem, text, tokens=0, limit=self.settings.max_tokens)
+            for problem, text in zip(problems, texts, strict=True)
+        ]
+        return np.asarray(scorer.score(samples), np.float64)
+
+    def _labels_by_hand(self, wanted: Replies, *, required: bool) -> np.ndarray | None:
+        """Labels that someone wrote into to-label.jsonl; None if nobody did and none are needed."""
+        file, (problems, texts) = self.run.path("to-label.jsonl"), wanted.flat()
+        if not file.exists():
+            rows = [
+                {"prompt": p.question, "completion": text, "gold": None}
+                for p, text in zip(problems, texts, strict=True)
+            ]
+            write_jsonl(file, rows)
+        gold = np.full(len(texts), np.nan)
+        for line, row in read_json_lines(file):
+            value = row.get("gold")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise InputError(
+                    f"expected a number, found {value!r}", path=file, line=line, field="gold",
+                    fix="write how good the completion is, as a number, or null where you can't say",
+                )  # fmt: skip
+            if line > len(texts) or row.get("completion") != texts[line - 1]:
+                raise InputError(
+                    "is not the completion that was written here", path=file, line=line, field="completion",
+                    fix="keep the file's rows and their order, and change `gold` alone",
+                )  # fmt: skip
+            gold[line - 1] = np.nan if value is None else value
+        if np.isfinite(gold).any():
+            return gold
+        if not required:
+            return None
+        raise CandorError(
+            f"the weight of {self.recipe.rl.regularizer.name} is found from gold labels, and there are none yet",
+            fix=f"write how good each completion is into the field `gold` of {file} ({len(texts)} rows), and "
+            "run the same command again; or give --gold path.py:function, or --weight",
+        )
+
+    def _known_gold(self, count: int) -> np.ndarray:
+        """Labels by hand, at their places among the reference's replies to the held-out prompts."""
+        found = read_json(self.run.path("calibration.json")).get("gold")
+        gold = np.full((len(self.held_out), count // len(self.held_out)), np.nan)
+        if found is not None:
+            samples = min(self.recipe.calibration.samples, gold.shape[1])
+            gold[: len(found) // samples, :samples] = np.reshape(found, (-1, samples))
+        return gold.ravel()
+
+
+def _note(step: RlStep) -> str:
+    far = "" if step.kl is None else f", KL {step.kl:.2f}"
+    return f"reward {step.reward:.2f}{far}"
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,0 +1,73 @@
+"""Every setting of a run of RLHF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from candor.core.recipe import Settings
+from candor.rewards.rlhf.proxy import Transform
+from candor.rl.policy import PolicyModel
+from candor.rl.regularizer import RegularizerSettings
+from candor.rl.settings import LearningSettings, RlSettings
+
+
+class ProxySettings(Settings):
+    """The reward model, and how its word is taken."""
+
+    model: str = Field(default="", description="Run folder of `candor reward train`, or its checkpoint.")
+    combine: Literal["mean", "worst", "uncertainty", "averaged"] = Field(
+        default="mean", description="Of an ensemble; a single reward model is taken as it is."
+    )
+    caution: float = Field(default=1.0, ge=0, description="uncertainty: times the variance over members.")
+    transform: Transform = Field(
+        default="none", description="par: sigmoid of the reward less the reference's; clip: to its range."
+    )
+
+
+class CalibrationSettings(Settings):
+    """The gold labels that the regulariser's weight is found from."""
+
+    prompts: int = Field(default=50, ge=2, description="Prompts with labelled replies of the reference.")
+    samples: int = Field(default=4, ge=2, description="Labelled replies of each.")
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Of the limits.")
+    cautious: bool = Field(
+        default=True, description="Take the upper confidence limit of λ (for max-min the lower one of r)."
+    )
+
+
+class RlhfRecipe(Settings):
+    """A policy learns from a reward model, held near its reference."""
+
+    kind: Literal["rlhf"] = "rlhf"
+    seed: int = Field(default=0, ge=0, description="Fixes prompts and draws.")
+    model: PolicyModel = PolicyModel()
+    reward: ProxySettings = ProxySettings()
+    prompts: Path | None = Field(default=None, description="JSON Lines with `prompt`, or a line each (.txt).")
+    gold: str | None = Field(
+        default=None,
+        description="The true reward, where there is one: path.py:function of (prompt, completion), WHICH IS "
+        "RUN, or a reward model. Never learned from. Unset: replies are written to be labelled by hand.",
+    )
+    calibration: CalibrationSettings = CalibrationSettings()
+    rl: LearningSettings = LearningSettings(
+        steps=60, prompts=16, samples=8, evaluate_every=0, held_out=64,
+        regularizer=RegularizerSettings(name="chi2"),
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _same_distribution(self) -> RlhfRecipe:
+        if self.rl.temperature != 1:
+            raise ValueError(
+                "rl.temperature has to be 1: the bound is about the policy's own distribution, from which "
+                "replies are drawn and by which they are scored"
+            )
+        if self.rl.shots:
+            raise ValueError("rl.shots has to be 0: prompts have no answers to show")
+        return self
+
+    def settings(self) -> RlSettings:
+        """For `train_policy`."""
+        return RlSettings(**self.rl.model_dump(), seed=self.seed)
