@@ -3,10 +3,10 @@
     python benchmarks/audit.py verdicts --runs 400 --out verdicts.json
     python benchmarks/audit.py limits --runs 600 --out limits.json
 
-Verdicts: bandits of `candor.rewards.audit.simulate`, of which everything is known exactly, with logs drawn from
-them; 50 prompts × 4 completions of each side and 100 × 8, labels on 50 × 4 of the reference's, with and without
-labels on the policy's. The policy's strength is drawn anew each time. False are HACKING where the true gain is
-not below 0, and NOT HACKING where it is below; in the family `edge` it is 0 and both are false.
+Verdicts: bandits of `candor.rewards.audit.simulate`, of which everything is known exactly, with logs drawn
+from them; 50 prompts × 4 completions of each side and 100 × 8, labels on 50 × 4 of the reference's, with and
+without labels on the policy's. The policy's strength is drawn anew each time. False are HACKING where the
+true gain is not below 0, and NOT HACKING where it is below; in the family `edge` it is 0 and both are false.
 
 Limits: proxy = gold + a number for each prompt + error, of several shapes, 20 to 100 prompts with 2 to 8
 completions; how often the truth is on the right side of a one-sided limit of 95 %.
@@ -48,13 +48,14 @@ def verdicts(family: str, prompts: int, samples: int, gold: bool, runs: int) -> 
         held += [
             measured.distance.chi2.high >= made.chi2,
             proxy.low <= made.proxy_gain <= proxy.high,
-            gains is None or gains.low <= true + 1e-9 and gains.high >= true - 1e-9,
+            gains is None or (gains.low <= true + 1e-9 and gains.high >= true - 1e-9),
             found.bounds is None or found.bounds.residual_low <= true + 1e-9,
         ]
     names = ("chi2_high", "proxy_gain", "gold_gain", "residual_bound")
     return {
         "family": family, "prompts": prompts, "samples": samples, "gold_on_policy": gold, "runs": runs,
-        "states": dict(states), "false": {name: false[name] for name in ("hacking", "not hacking", "certified")},
+        "states": dict(states),
+        "false": {name: false[name] for name in ("hacking", "not hacking", "certified")},
         "held": {name: round(float(share) / runs, 4) for name, share in zip(names, held, strict=True)},
     }  # fmt: skip
 

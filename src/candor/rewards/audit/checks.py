@@ -68,8 +68,8 @@ def identities(log: Log, *, confidence: float = 0.99, seed: int = 0) -> tuple[Id
         spread = float(np.ptp(means)) > 0
         # Equal everywhere (both are one model) is no interval of width 0 that a rounding error falls out of.
         low, high = (one.low, one.high) if spread else (one.value - 1e-6, one.value + 1e-6)
-        ends = (float(end) if np.isfinite(end) else None for end in (low, high))
-        found.append(Identity(name, Estimate(one.value, *ends, int(side.sum()))))
+        low, high = (float(end) if np.isfinite(end) else None for end in (low, high))
+        found.append(Identity(name, Estimate(one.value, low, high, int(side.sum()))))
     return found[0], found[1]
 
 

@@ -1,12 +1,7 @@
 """What a log shows, with limits: gains, distances, and how far the proxy was to be trusted.
 
 Prompts weigh alike and are the draws that limits are about. A gain is the mean over prompts of the policy's
-mean reward less the reference's, so it is paired by prompt.
-
-**The audited proxy is clipped, for the certificate only, to the range that gold labels have seen**: within a
-prompt the policy is credited no reward beyond the highest, less the prompt's mean, of a labelled completion.
-Clipping is a change of the proxy, and the bounds hold for any proxy. Without it a completion of a kind that
-no label showed, which the proxy likes, would count with all of its reward and none of its error.
+mean reward less the reference's, so it is paired by prompt. What certifies is in `cautious`.
 """
 
 from __future__ import annotations
@@ -17,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candor.core.errors import InputError
-from candor.core.limits import Function, Limits, limits
-from candor.core.statistics import Estimate
+from candor.core.limits import Limits, limits
+from candor.rewards.audit.cautious import Cautious, cautious_gain, gains
 from candor.rewards.audit.checks import Identity, prompt_means
 from candor.rewards.audit.log import Log
 from candor.rewards.calibration import Calibration, calibrate
@@ -61,8 +56,7 @@ class Measured:
     gold_prompts: int
     sd_gold_gain: float  # of a prompt's, to say how many would settle it
     distance: Distance
-    ratio: Limits | None  # gain / √χ² of the clipped proxy, in the proxy's units
-    clipped: float  # share of the policy's completions whose proxy was clipped
+    cautious: Cautious | None  # None where there is no calibration
     identities: tuple[Identity, Identity]
     prompts: int
     completions: tuple[int, int]  # of the reference, of the policy
@@ -75,15 +69,12 @@ def measure(log: Log, identities: tuple[Identity, Identity], *, confidence: floa
     labelled = np.isfinite(log.gold)
     calibration, why = _calibrated(log, labelled, how)
     shared = log.shared[log.prompt]
-    gold_P = _gains(log, log.gold, labelled)
+    gold_P = gains(log, log.gold, labelled)
     gold_P = gold_P[np.isfinite(gold_P)]
     counts = [int((shared & log.of(policy=side)).sum()) for side in (False, True)]
     golds = [int((labelled & log.of(policy=side)).sum()) for side in (False, True)]
-    proxy_P = _gains(log, log.proxy, shared)
-    ratio, clipped = None, 0.0
-    if calibration is not None:
-        trusted, clipped = _clipped(log, labelled)
-        ratio = _ratio(log, trusted, shared, how)
+    proxy_P = gains(log, log.proxy, shared)
+    cautious = None if calibration is None else cautious_gain(log, calibration, **how)  # type: ignore[arg-type]
     return Measured(
         confidence=confidence,
         calibration=calibration,
@@ -93,8 +84,7 @@ def measure(log: Log, identities: tuple[Identity, Identity], *, confidence: floa
         gold_prompts=len(gold_P),
         sd_gold_gain=float(gold_P.std(ddof=1)) if len(gold_P) > 1 else float("nan"),
         distance=_distance(log, shared, how),
-        ratio=ratio,
-        clipped=clipped,
+        cautious=cautious,
         identities=identities,
         prompts=int(log.shared.sum()),
         completions=(counts[0], counts[1]),
@@ -116,17 +106,10 @@ def _calibrated(log: Log, labelled: NDArray[np.bool_], how: dict) -> tuple[Calib
         return None, error.message
 
 
-def _gains(log: Log, values: Floats, chosen: NDArray[np.bool_]) -> Floats:
-    """The policy's mean of each prompt less the reference's, NaN where one is missing."""
-    policy, reference = (
-        prompt_means(values[side], log.prompt[side], log.prompts)
-        for side in (chosen & log.policy, chosen & ~log.policy)
-    )
-    return policy - reference
-
-
 def _distance(log: Log, shared: NDArray[np.bool_], how: dict) -> Distance:
-    terms_P = _chi2_terms(log, shared)
+    sides = [shared & log.of(policy=side) for side in (False, True)]
+    means = [prompt_means(pooled_terms(log.log_ratio[side]), log.prompt[side], log.prompts) for side in sides]
+    terms_P = ((means[0] + means[1]) / 2)[log.shared]
     found = limits(terms_P[:, None], lambda m: np.log(m[..., 0]), **how)
     reference, policy = (log.log_ratio[shared & log.of(policy=side)] for side in (False, True))
     spread = float((terms_P**2).sum())
@@ -139,46 +122,3 @@ def _distance(log: Log, shared: NDArray[np.bool_], how: dict) -> Distance:
         effective_policy=effective_samples(-policy),
         effective_prompts=float(terms_P.sum() ** 2 / spread) if spread > 0 else float(len(terms_P)),
     )
-
-
-def _chi2_terms(log: Log, shared: NDArray[np.bool_]) -> Floats:
-    """Each shared prompt's pooled estimate of χ²."""
-    sides = [shared & log.of(policy=side) for side in (False, True)]
-    means = [prompt_means(pooled_terms(log.log_ratio[side]), log.prompt[side], log.prompts) for side in sides]
-    return ((means[0] + means[1]) / 2)[log.shared]
-
-
-def _clipped(log: Log, labelled: NDArray[np.bool_]) -> tuple[Floats, float]:
-    """The proxy less its prompt's mean under the reference, within the range that labels have seen.
-
-    Where a prompt has one completion of the reference that mean is the completion itself; it then adds to
-    noise and not to the range, as prompts with two labelled ones at least make the range.
-    """
-    reference = ~log.policy
-    centred = log.proxy - prompt_means(log.proxy[reference], log.prompt[reference], log.prompts)[log.prompt]
-    seen = centred[labelled & reference]
-    within = np.clip(centred, seen.min(), seen.max())
-    ours = log.policy & np.isfinite(centred)
-    return within, float((within[ours] != centred[ours]).mean()) if ours.any() else 0.0
-
-
-def _ratio(log: Log, proxy: Floats, shared: NDArray[np.bool_], how: dict) -> Limits:
-    """gain / √χ² with limits; its logarithm is what is about normal."""
-    gains_P = _gains(log, proxy, shared)[log.shared]
-    rows_PK = np.stack([gains_P, _chi2_terms(log, shared)], axis=1)
-    gain, chi2 = rows_PK.mean(axis=0)
-    if chi2 <= 0:
-        return Limits(0.0, 0.0, 0.0)
-    if gain <= 0:
-        return Limits(float(gain / np.sqrt(chi2)), -np.inf, np.inf)
-    log_ratio: Function = lambda m: np.log(m[..., 0]) - np.log(m[..., 1]) / 2  # noqa: E731
-    found = limits(rows_PK, log_ratio, **how)
-    return Limits(*(float(np.exp(end)) for end in (found.value, found.low, found.high)))
-
-
-def estimate_of_limits(found: Limits | None, n: int) -> Estimate:
-    """For JSON and the page: None where there is no limit."""
-    if found is None:
-        return Estimate(None, None, None, 0)
-    low, high = (float(end) if np.isfinite(end) else None for end in (found.low, found.high))
-    return Estimate(found.value, low, high, n)

@@ -6,6 +6,8 @@ Each prompt is a bandit of its own, the same number of arms in all. Families:
     wide     200 arms, proxy = gold + noise
     rare     60 arms, most of them rare, proxy = gold + noise
     hidden   as rare, and in each prompt one arm in a hundred that the proxy likes best and gold least
+    unseen   as wide with a proxy that is all but gold, and a hack that no label is likely to show: the policy
+             plays it in 3 to 20 of a hundred, the reference in one of 2,000
     edge     the worst case of theory: gold is chosen for the policy so that κ = sqrt(1 - r²) to the digit and
              the true gain is exactly 0. A certificate, or HACKING, or a true gain whose interval leaves out 0
              is a false alarm.
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from candor.rewards.audit.log import Log
 
 Floats = NDArray[np.float64]
-FAMILIES = ("three", "wide", "rare", "hidden", "edge")
+FAMILIES = ("three", "wide", "rare", "hidden", "unseen", "edge")
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,31 @@ class Bandits:
 
 def bandits(family: str, prompts: int, strength: float, random: np.random.Generator) -> Bandits:
     """Draw prompts of a family; the policy is the reference tilted by exp(strength · proxy)."""
+    hack: tuple[NDArray[np.int64], NDArray[np.int64]] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
     if family == "three":
         reference_PA, proxy_PA, gold_PA = (
             np.tile(row, (prompts, 1)) for row in ([0.495, 0.495, 0.01], [0.0, 1.0, 3.0], [0.0, 1.0, -1.0])
         )
     else:
-        arms, alike = {"wide": (200, 0.5), "rare": (60, 0.2), "hidden": (60, 0.2), "edge": (60, 0.5)}[family]
+        arms, alike = {"wide": (200, 0.5), "rare": (60, 0.2), "hidden": (60, 0.2)}.get(family, (60, 0.5))
         reference_PA = random.dirichlet(np.full(arms, alike), size=prompts) + 1e-6
         gold_PA = random.normal(size=(prompts, arms))
-        noise = random.uniform(0.2, 1.0) if family == "wide" else 0.3
+        noise = {"wide": random.uniform(0.2, 1.0), "unseen": 0.05}.get(family, 0.3)
         proxy_PA = gold_PA + noise * random.normal(size=(prompts, arms)) + random.normal(size=(prompts, 1))
+        hack = np.arange(prompts), reference_PA.argmin(axis=1)
         if family == "hidden":
-            each, hack = np.arange(prompts), reference_PA.argmin(axis=1)
-            reference_PA[each, hack], proxy_PA[each, hack], gold_PA[each, hack] = 0.01, 2.5, -4.0
+            reference_PA[hack], proxy_PA[hack], gold_PA[hack] = 0.01, 2.5, -4.0
+        elif family == "unseen":
+            reference_PA[hack], gold_PA[hack] = 0.0005, -4.0
         reference_PA /= reference_PA.sum(axis=1, keepdims=True)
     policy_PA = reference_PA * np.exp(strength * (proxy_PA - proxy_PA.max(axis=1, keepdims=True)))
     if family == "edge":  # also somewhere that the proxy does not see: κ is not near 1
         policy_PA *= np.exp(random.uniform(0.2, 0.6) * random.normal(size=policy_PA.shape))
     policy_PA /= policy_PA.sum(axis=1, keepdims=True)
+    if family == "unseen":
+        share = random.uniform(0.03, 0.2)
+        policy_PA *= 1 - share
+        policy_PA[hack] += share
     if family == "edge":
         gold_PA = _worst_gold(reference_PA, policy_PA, proxy_PA)
     return Bandits(reference_PA, policy_PA, proxy_PA, gold_PA)

@@ -6,13 +6,13 @@
                      proxy's gain is more than its error under the reference can make of the policy's distance
     UNDETERMINED     anything else; a certificate that fails is no evidence of hacking
 
-Every interval is wider than 95 % by Bonferroni's correction for the intervals that the verdict looks at, so
-that all of them hold together 95 % of the time, whatever state comes out.
+Limits are set by Bonferroni's correction for all that the verdict looks at, so that they hold together
+95 % of the time, whatever state comes out.
 
-**What a certificate needs**, beside its inequality: effective samples on both sides, an E_π₀[ρ] and an
-E_π[1/ρ] of 1 within their intervals, no objection to the log, labels on enough prompts. No finite log bounds
-χ² from above without assumptions: what the policy does in less than about 3 / n of its completions no log
-of n shows. How often certificates are wrong is measured (benchmarks/audit.py, docs/guide-audit.md).
+**What a certificate needs**: that what may count of the proxy's gain (`cautious`) over √χ² is above sd(e),
+both at their cautious limits; effective samples on both sides, an E_π₀[ρ] and an E_π[1/ρ] of 1 within their
+intervals, no objection to the log, labels on enough prompts. How often certificates are wrong is measured
+(benchmarks/audit.py, docs/guide-audit.md).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Audit:
     bounds: Bounds | None
     measured: Measured
     objections: tuple[Objection, ...]
-    intervals: int  # that the verdict looks at, each at 1 - ERROR / intervals
+    looked: int  # one-sided limits that the verdict looks at, each at 1 - ERROR / looked
 
 
 def audit(log: Log, *, seed: int = 0) -> Audit:
@@ -85,9 +85,9 @@ def audit(log: Log, *, seed: int = 0) -> Audit:
     both = identities(log, seed=seed)
     found = tuple(objections(log, both))
     gold_on_policy = bool(np.isfinite(log.gold[log.policy]).any())
-    # r, the proxy's gain, the certificate (whose error is halved between its two limits), the true gain.
-    looked = 3 + gold_on_policy
-    measured = measure(log, both, confidence=1 - ERROR / looked / 2, seed=seed)
+    # Two limits of r, of the proxy's gain and of the true one; a certificate's are of the ratio, sd(e), δ, a.
+    looked = 2 + 2 + 4 + 2 * gold_on_policy
+    measured = measure(log, both, confidence=1 - ERROR / looked, seed=seed)
     failed = tuple(_against(measured, found))
     kappa, needed, bounds = _numbers(measured)
     return Audit(
@@ -99,7 +99,7 @@ def audit(log: Log, *, seed: int = 0) -> Audit:
         bounds=bounds,
         measured=measured,
         objections=found,
-        intervals=looked,
+        looked=looked,
     )
 
 
@@ -119,10 +119,10 @@ def _state(measured: Measured, *, certified: bool) -> State:
 
 def _against(measured: Measured, found: tuple[Objection, ...]) -> list[str]:
     """What stands against a certificate."""
-    calibration, distance, ratio = measured.calibration, measured.distance, measured.ratio
-    if calibration is None or ratio is None:
+    calibration, distance, cautious = measured.calibration, measured.distance, measured.cautious
+    if calibration is None or cautious is None:
         return [f"how far to trust the proxy is not known: {measured.uncalibrated}"]
-    reasons = []
+    reasons, ratio = [], cautious.ratio
     if not ratio.low > calibration.residual_sd_high:
         reasons.append(
             f"the proxy's gain over √χ² is {ratio.value:.3g} (at least {max(ratio.low, 0):.3g}), where more "
@@ -152,14 +152,14 @@ def _against(measured: Measured, found: tuple[Objection, ...]) -> list[str]:
 
 
 def _numbers(measured: Measured) -> tuple[Limits | None, Limits | None, Bounds | None]:
-    calibration, ratio = measured.calibration, measured.ratio
-    if calibration is None or ratio is None:
+    calibration, cautious = measured.calibration, measured.cautious
+    if calibration is None or cautious is None:
         return None, None, None
     # In within-prompt units, so that κ > needed is the inequality of the residual bound: both are divided by
     # the same number, whose own error does not matter to it.
     kappa, needed = (
         Limits(*(float(end) / calibration.sd_proxy for end in (one.value, one.low, one.high)))
-        for one in (ratio, Limits(calibration.residual_sd, 0.0, calibration.residual_sd_high))
+        for one in (cautious.ratio, Limits(calibration.residual_sd, 0.0, calibration.residual_sd_high))
     )
     return kappa, needed, _bounds(measured, calibration)
 
@@ -170,14 +170,15 @@ def _bounds(measured: Measured, calibration: Calibration) -> Bounds:
     r = calibration.r_overall
     # Either bound rises with the gain and falls with χ²; in r it may turn, so the worst r is looked for.
     rs = np.linspace(max(calibration.r_overall_low, 1e-6), min(calibration.r_overall_high, 1.0), 200)
-    worst = {}
+    worst: dict[str, tuple[float, float]] = {}
     for name, bound in (("theorem", theorem_bound), ("max_min", max_min_bound)):
-        at = [bound(gain.value / sd_proxy, chi2.value, r) * sd_gold if r > 0 else -np.inf]
+        at = float(bound(gain.value / sd_proxy, chi2.value, r)) * sd_gold if r > 0 else -np.inf
         ends = bound(np.full(200, gain.low / sd_proxy), np.full(200, chi2.high), rs)
-        worst[name] = float(at[0]), float(np.min(ends)) * sd_gold
+        worst[name] = at, float(np.min(ends)) * sd_gold
     at_estimate = residual_bound(gain.value, chi2.value, calibration.slope, calibration.residual_sd)
     numerator = residual_bound(gain.low, chi2.high, 1.0, calibration.residual_sd_high)
     # A larger slope makes a positive bound smaller and a negative one less negative.
     slope = calibration.slope_high if numerator > 0 else calibration.slope_low
     residual_low = numerator / slope if slope > 0 else -np.inf
-    return Bounds(*worst["theorem"], *worst["max_min"], float(at_estimate), float(residual_low))
+    (theorem, theorem_low), (max_min, max_min_low) = worst["theorem"], worst["max_min"]
+    return Bounds(theorem, theorem_low, max_min, max_min_low, float(at_estimate), float(residual_low))
