@@ -43,8 +43,8 @@ def point(name: str, samples: int, seed: int, options: argparse.Namespace) -> di
     from candor.engine.local import LocalEngine
     from candor.engine.protocol import Sampling
     from candor.reasoning.scratch.addition import ALPHABET, Written, balanced
-    from candor.reasoning.scratch.characters import Characters, character_tokenizer
-    from candor.reasoning.scratch.model import Schooling, SmallModel, school, small_model
+    from candor.train.characters import Characters, character_tokenizer
+    from candor.train.small import Schooling, SmallModel, school, small_model
 
     way: Any = Written(name.rstrip("="))  # type: ignore[arg-type]
     held_out = tests(options.digits)

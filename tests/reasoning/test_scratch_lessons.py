@@ -21,12 +21,11 @@ from candor.reasoning.scratch.addition import (
     balanced,
     carries,
 )
-from candor.reasoning.scratch.characters import UNKNOWN, Characters, character_tokenizer
 from candor.reasoning.scratch.mixture import Without, mixture
-from candor.reasoning.scratch.model import small_model
-from candor.reasoning.scratch.recipe import SmallModel
 from candor.reasoning.tasks.sequences import sequence_task
 from candor.reasoning.ways.free import Free
+from candor.train.characters import UNKNOWN, Characters, character_tokenizer
+from candor.train.small import SmallModel, small_model
 
 
 def test_every_character_is_one_token_and_comes_back() -> None:

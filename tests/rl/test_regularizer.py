@@ -1,29 +1,146 @@
-"""The estimators of KL by hand, and in the mean over many draws."""
+"""What each regulariser takes off, by hand, and the objective whose gradient that is, by enumeration."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from candor.rl.regularizer import KlPenalty, divergence
+from candor.core.errors import InputError
+from candor.rl.regularizer import (
+    ChiSquare,
+    KlLoss,
+    KlPenalty,
+    MaxMin,
+    ProxyFacts,
+    RegularizerSettings,
+    Seen,
+    regularizer_of,
+)
+
+POLICY = np.log([[0.5, 0.2, 0.9], [0.4, 0.1, 1.0]])
+REFERENCE = np.log([[0.25, 0.4, 0.1], [0.4, 0.2, 1.0]])
+OWN = np.array([[True, True, False], [True, True, False]])
 
 
-def test_a_completions_penalty_is_the_sum_over_its_own_tokens():
-    policy = np.log([[0.5, 0.2, 0.9], [0.4, 0.1, 1.0]])
-    reference = np.log([[0.25, 0.4, 0.1], [0.4, 0.2, 1.0]])
-    own = np.array([[True, True, False], [True, True, False]])
-    expected = [np.log(2) + np.log(0.5), np.log(0.5)]
-    np.testing.assert_allclose(KlPenalty(0.3).penalty(policy, reference, own), 0.3 * np.array(expected))
-    k3 = [(0.5 - 1 - np.log(0.5)) + (2 - 1 - np.log(2)), 2 - 1 - np.log(2)]
-    np.testing.assert_allclose(KlPenalty(1.0, "k3").penalty(policy, reference, own), k3)
+def test_kl_takes_the_log_ratio_of_a_completions_own_tokens_off_its_reward():
+    seen = Seen(np.array([[1.0, 2.0]]), POLICY, REFERENCE, OWN)
+    ratios = [np.log(2) + np.log(0.5), np.log(0.5)]
+    np.testing.assert_allclose(KlPenalty(0.3).shaped(seen).rewards_PS, [[1, 2] - 0.3 * np.array(ratios)])
 
 
-def test_both_estimators_have_the_divergence_as_their_mean_and_k3_varies_less():
-    random = np.random.default_rng(0)
-    policy, reference = np.array([0.5, 0.3, 0.2]), np.array([0.4, 0.3, 0.3])
-    exact = float((policy * np.log(policy / reference)).sum())
-    drawn = random.choice(3, size=(200_000, 1), p=policy)
-    own = np.ones(drawn.shape, np.bool_)
-    k1, k3 = (divergence(np.log(policy)[drawn], np.log(reference)[drawn], own, name) for name in ("k1", "k3"))
-    assert k1.mean() == pytest.approx(exact, abs=2e-3) and k3.mean() == pytest.approx(exact, abs=2e-4)
-    assert k3.std() < k1.std() / 3 and k3.min() >= 0
+def test_kl_in_the_loss_leaves_rewards_and_pulls_at_each_own_token():
+    shaped = KlLoss(0.3).shaped(Seen(np.array([[1.0, 2.0]]), POLICY, REFERENCE, OWN))
+    np.testing.assert_allclose(shaped.rewards_PS, [[1, 2]])
+    np.testing.assert_allclose(shaped.per_token_NT, 0.3 * np.array([[0.5 - 1, 2 - 1, 0], [0, 2 - 1, 0]]))
+
+
+def test_nothing_is_taken_where_the_policy_is_the_reference():
+    seen = Seen(np.array([[1.0, 2.0]]), POLICY, POLICY, OWN, np.zeros(4))
+    for one in (KlPenalty(1), KlLoss(1), ChiSquare(1), MaxMin(0.5, 0, 1)):
+        shaped = one.shaped(seen)
+        np.testing.assert_allclose(shaped.rewards_PS, [[1, 2]])
+        assert shaped.per_token_NT is None or not shaped.per_token_NT.any()
+
+
+class Bandit:
+    """Seven arms as one-token completions, each "drawn" in exact proportion: expectations without noise.
+
+    Probabilities are multiples of 1/400, so that 400 draws are the distribution itself.
+    """
+
+    draws = 400
+
+    def __init__(self, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        self.reference, self.policy = (
+            random.multinomial(self.draws - 7, np.ones(7) / 7) + 1 for _ in range(2)
+        )
+        self.proxy = random.normal(size=7)
+
+    def seen(self) -> Seen:
+        arms, others = (np.repeat(np.arange(7), counts) for counts in (self.policy, self.reference))
+        logs = [np.log(counts / self.draws) for counts in (self.policy, self.reference)]
+        policy, reference = (log[arms][:, None] for log in logs)
+        own = np.ones(policy.shape, np.bool_)
+        return Seen(self.proxy[arms][None], policy, reference, own, (logs[0] - logs[1])[others])
+
+    def arms(self) -> np.ndarray:
+        return np.repeat(np.arange(7), self.policy)
+
+
+def gradient(logits: np.ndarray, objective) -> np.ndarray:
+    """Central differences."""
+    steps = 1e-5 * np.eye(len(logits))
+    return np.array([(objective(logits + step) - objective(logits - step)) / 2e-5 for step in steps])
+
+
+def policy_gradient(bandit: Bandit, per_draw: np.ndarray) -> np.ndarray:
+    """E_π[advantage · ∇ log π] for a policy given by logits: ∇ log π(a) = one-hot(a) - π."""
+    rows = np.eye(7)[bandit.arms()] - bandit.policy / bandit.draws
+    return (per_draw[:, None] * rows).mean(axis=0)
+
+
+def objectives(bandit: Bandit) -> dict[str, tuple]:
+    reference = bandit.reference / bandit.draws
+    mean = float(reference @ bandit.proxy)
+    sd = float(np.sqrt(reference @ (bandit.proxy - mean) ** 2))
+
+    def chi2(policy):
+        return ((policy - reference) ** 2 / reference).sum()
+
+    def max_min(policy):
+        gain = (policy @ bandit.proxy - mean) / sd
+        return sd * (gain - np.sqrt(1 - 0.6**2) / 0.6 * np.sqrt(chi2(policy) - gain**2))
+
+    return {
+        "kl": (KlPenalty(0.7), lambda p: p @ bandit.proxy - 0.7 * (p @ np.log(p / reference))),
+        "kl of the reference": (
+            KlLoss(0.7),
+            lambda p: p @ bandit.proxy - 0.7 * (reference @ np.log(reference / p)),
+        ),
+        "chi2": (ChiSquare(0.7), lambda p: p @ bandit.proxy - 0.7 * np.sqrt(chi2(p))),
+        "max-min": (MaxMin(0.6, mean, sd), max_min),
+    }
+
+
+@pytest.mark.parametrize("name", ["kl", "kl of the reference", "chi2", "max-min"])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_policy_gradient_of_shaped_rewards_is_that_of_the_objective(name, seed):
+    bandit = Bandit(seed)
+    regularizer, objective = objectives(bandit)[name]
+    shaped = regularizer.shaped(bandit.seen())
+    advantage = shaped.rewards_PS[0]
+    if shaped.per_token_NT is not None:
+        advantage = advantage + shaped.per_token_NT[:, 0]
+    logits = np.log(bandit.policy / bandit.draws)
+    expected = gradient(logits, lambda x: objective(softmax(x)))
+    np.testing.assert_allclose(policy_gradient(bandit, advantage), expected, atol=1e-7)
+
+
+def test_chi2_is_the_true_one_where_draws_are_exact():
+    bandit = Bandit(0)
+    shaped = ChiSquare(0.5).shaped(bandit.seen())
+    policy, reference = bandit.policy / 400, bandit.reference / 400
+    assert shaped.chi2 == pytest.approx(((policy - reference) ** 2 / reference).sum())
+
+
+def test_ratios_are_capped_in_the_penalty_and_in_chi2_alike():
+    far = np.array([[0.0], [np.log(1e9)]])
+    seen = Seen(np.zeros((1, 2)), far, np.zeros((2, 1)), np.ones((2, 1), np.bool_), np.zeros(2))
+    shaped = ChiSquare(1.0, cap=100).shaped(seen)
+    assert shaped.chi2 == pytest.approx(2 * 99**2 / 101 / 4)
+    # Capped in the penalty alone, it would vanish beside the root of an uncapped χ².
+    assert shaped.rewards_PS[0, 1] == pytest.approx(-99 / np.sqrt(shaped.chi2))
+
+
+def test_settings_name_what_they_lack():
+    assert regularizer_of(RegularizerSettings()) is None
+    assert regularizer_of(RegularizerSettings(name="kl", weight=0.1)) == KlPenalty(0.1)
+    assert regularizer_of(RegularizerSettings(name="chi2", weight=0.1, cap=50)) == ChiSquare(0.1, 50)
+    facts = ProxyFacts(r=0.5, mean=1, sd=2)
+    assert regularizer_of(RegularizerSettings(name="max-min"), facts) == MaxMin(0.5, 1, 2)
+    with pytest.raises(InputError, match="chi2 needs a weight"):
+        regularizer_of(RegularizerSettings(name="chi2"))
+    with pytest.raises(InputError, match="max-min has to know"):
+        regularizer_of(RegularizerSettings(name="max-min"))

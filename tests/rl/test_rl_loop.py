@@ -30,6 +30,9 @@ FAST = {
     "seed": 1,
 }
 
+KL = {"regularizer": {"name": "kl", "weight": 0.05}}
+CHI2 = {"regularizer": {"name": "chi2", "weight": 0.3, "reference_samples": 2}}
+
 
 def run(folder: Path | None = None, on_step=None, force: bool = False, **settings):
     engine = word_engine()
@@ -72,7 +75,7 @@ class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("settings", [{}, {"updates": 2, "kl": 0.05, "passes": 2, "warmup": 3}])
+@pytest.mark.parametrize("settings", [{}, {"updates": 2, "passes": 2, "warmup": 3, **KL}, CHI2])
 def test_killed_and_continued_equals_unkilled(tmp_path: Path, settings):
     whole = run(**settings)
 
@@ -129,7 +132,10 @@ def test_several_updates_clip_and_the_first_does_not():
 
 
 def test_a_penalty_on_kl_keeps_the_model_near_its_start():
-    free, held = ([one.kl for one in run(kl=kl, steps=12).history] for kl in (1e-9, 1.0))
+    free, held = (
+        [one.kl for one in run(steps=12, regularizer={"name": "kl", "weight": weight}).history]
+        for weight in (1e-9, 1.0)
+    )
     assert free[0] == held[0] == pytest.approx(0, abs=1e-5)
     assert sum(free[-4:]) > 1.4 * sum(held[-4:])
 
@@ -178,7 +184,7 @@ if steps:  # the first process
 """
 
 
-@pytest.mark.parametrize("extra", [{}, {"advantage": "reinforce++", "updates": 2, "kl": 0.1, "prompts": 7}])
+@pytest.mark.parametrize("extra", [{}, {"advantage": "reinforce++", "updates": 2, "prompts": 7, **KL}, CHI2])
 def test_two_processes_learn_what_one_does(tmp_path: Path, extra):
     script = tmp_path / "together.py"
     script.write_text(TOGETHER)

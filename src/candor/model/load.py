@@ -121,7 +121,7 @@ def _read_gguf(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     # transformers' bar of this slow step can't be switched off; it is welcome on a terminal, and only there.
     bar = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
     try:
-        with _quiet(), bar:
+        with quiet(), bar:
             model = AutoModelForCausalLM.from_pretrained(
                 file.parent,
                 gguf_file=file.name,
@@ -163,7 +163,7 @@ def load_tokenizer(spec: str, *, trust_remote_code: bool = False) -> PreTrainedT
     folder = Path(spec).expanduser()
     # A tokenizer without a model beside it; one that the tokenizers library wrote is a single file.
     alone = any((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json"))
-    with _loading(spec), _quiet():
+    with loading(spec), quiet():
         place = str(folder) if alone else resolve(spec)
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=trust_remote_code)
     if tokenizer.pad_token_id is None:
@@ -193,7 +193,7 @@ def load_model(
     if dtype != "auto" and dtype not in DTYPES:
         raise CandorError(f"{dtype}: not an arithmetic type", fix=f"choose one of {', '.join(DTYPES)}")
     device = device or default_device()
-    with _loading(spec), _quiet():
+    with loading(spec), quiet():
         model: Any = AutoModelForCausalLM.from_pretrained(
             resolve(spec),
             dtype=DTYPES.get(dtype, dtype),
@@ -209,7 +209,7 @@ def context_of(spec: str, *, trust_remote_code: bool = False) -> int:
     Raises:
         CandorError: there is none by that name, or it can't be read.
     """
-    with _loading(spec), _quiet():
+    with loading(spec), quiet():
         return context_in(AutoConfig.from_pretrained(resolve(spec), trust_remote_code=trust_remote_code))
 
 
@@ -231,7 +231,7 @@ def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
     The folder appears whole or not at all; one of that name that was there before is replaced.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary, _quiet():
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary, quiet():
         staging = Path(temporary) / "checkpoint"
         model.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
@@ -241,7 +241,8 @@ def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
 
 
 @contextmanager
-def _loading(spec: str) -> Iterator[None]:
+def loading(spec: str) -> Iterator[None]:
+    """Turn what goes wrong while a model is loaded into errors that name it."""
     try:
         yield
     except OSError as error:
@@ -267,7 +268,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence transformers' progress bars and notices: the caller shows progress of its own."""
     before, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()

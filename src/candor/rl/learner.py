@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,15 +16,19 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from candor.core.errors import CandorError
 from candor.engine.prompts import encode_prompt
 from candor.model.packing import packed_model
+from candor.rl import divergence
 from candor.rl.advantages import advantages, without_variance
-from candor.rl.regularizer import KlPenalty, Regularizer, divergence
-from candor.rl.rollout import Rollouts, share
+from candor.rl.regularizer import Regularizer, Seen, regularizer_of
+from candor.rl.rollout import Roller, Rollouts, share
 from candor.rl.settings import RlSettings
 from candor.train.distributed import Group
 from candor.train.masters import Masters
 from candor.train.policy import PolicyObjective, Trajectory
 
 Floats = NDArray[np.float64]
+
+# Draws of the reference are others than those of the policy.
+_REFERENCE_SEED = 3_000_000_019
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Learned:
     clip_fraction: float
     grad_norm: float
     kl: float | None
+    chi2: float | None
+    reference_reward: float | None
     mismatch: float | None
     learning_rate: float
 
@@ -49,6 +55,8 @@ class Learner:
         settings: how it learns.
         regularizer: shapes rewards; None: as the settings say.
         group: the processes whose gradients are added up.
+        roller_of: makes what draws completions from a model that never changes, for a regulariser that
+            wants some of the reference.
     """
 
     def __init__(
@@ -59,11 +67,10 @@ class Learner:
         settings: RlSettings,
         regularizer: Regularizer | None,
         group: Group,
+        roller_of: Callable[[PreTrainedModel], Roller],
     ) -> None:
         self._model, self._settings, self._group = model, settings, group
-        if regularizer is None and settings.kl:
-            regularizer = KlPenalty(settings.kl, settings.kl_estimator)
-        self._regularizer = regularizer
+        self._regularizer = regularizer or regularizer_of(settings.regularizer)
         sample = encode_prompt(tokenizer, f"{text} {text}")
         pad = int(tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
 
@@ -78,9 +85,12 @@ class Learner:
                 pad_id=pad,
             )
 
-        self._reference = None
-        if regularizer is not None:
-            self._reference = objective(copy.deepcopy(model).requires_grad_(False))
+        self._reference, self._reference_roller = None, None
+        if self._regularizer is not None:
+            at_first = copy.deepcopy(model).requires_grad_(False)
+            self._reference = objective(at_first)
+            if self._regularizer.reference_samples:
+                self._reference_roller = roller_of(at_first)
         self._objective = objective(model)
         weights = sum(parameter.numel() for parameter in model.parameters())
         optimiser = settings.optimiser(weights)
@@ -98,12 +108,12 @@ class Learner:
             CandorError: the gradient is not a number.
         """
         settings = self._settings
-        rewards, old, kl = rollouts.rewards, None, None
+        shaped, old = _Shaped(rollouts.rewards), None
         if self._reference is not None or settings.updates * settings.passes > 1:
             old = self._read(self._objective, rollouts)
-        if self._regularizer is not None and self._reference is not None and old is not None:
-            rewards, kl = self._shaped(rollouts, old)
-        advantage = advantages(settings.advantage, rewards, std=settings.std)
+        if self._regularizer is not None and old is not None:
+            shaped = self._shaped(rollouts, old, step)
+        advantage = advantages(settings.advantage, shaped.rewards, std=settings.std)
         if settings.mask_truncated:
             advantage = np.where(rollouts.truncated > 0, 0.0, advantage)
         rate = self._rate * min(1.0, (step + 1) / (settings.warmup + 1))
@@ -114,7 +124,9 @@ class Learner:
                 for part in range(settings.updates):
                     chosen = share(len(rollouts.problems), Group(part, settings.updates))
                     fresh = turn == part == 0
-                    found = self._update(rollouts, advantage, chosen, None if fresh else old, rate)
+                    found = self._update(
+                        rollouts, advantage, shaped.per_token, chosen, None if fresh else old, rate
+                    )
                     norm = found.norm or norm
                     seen += found.seen if fresh else [*found.seen[:2], 0, 0]
         seen = self._group.totals(seen)
@@ -122,7 +134,9 @@ class Learner:
             without_variance=without_variance(rollouts.rewards),
             clip_fraction=float(seen[1] / max(1, seen[0])),
             grad_norm=norm,
-            kl=kl,
+            kl=shaped.kl,
+            chi2=shaped.chi2,
+            reference_reward=shaped.reference_reward,
             mismatch=float(seen[3] / seen[2]) if seen[2] and settings.temperature == 1 else None,
             learning_rate=rate,
         )
@@ -150,27 +164,44 @@ class Learner:
         self,
         rollouts: Rollouts,
         advantage: Floats,
+        per_token: Sequence[Floats] | None,
         chosen: slice,
         old: list[np.ndarray] | None,
         rate: float,
     ) -> _Update:
-        """One update from some of the problems."""
-        weights = advantage[chosen] / self._divisor(rollouts, chosen)
-        if not weights.any():  # everyone was rewarded alike: all processes see the same
+        """One update from some of the problems.
+
+        Args:
+            rollouts: of all of them.
+            advantage: [prompts, samples].
+            per_token: added to it at each drawn token, an array for each of this process's completions.
+            chosen: which problems.
+            old: log-probabilities under the policy that drew; None: it is this one.
+            rate: the learning rate.
+
+        Raises:
+            CandorError: the gradient is not a number.
+        """
+        divisor = self._divisor(rollouts, chosen)
+        weights = advantage[chosen] / divisor
+        if per_token is None and not weights.any():  # everyone was rewarded alike: all processes see the same
             return _Update(0.0, np.zeros(4))
         start = rollouts.mine.start
         given: list[Trajectory] = []
         factors, before, engine = [], [], []
         for place in range(max(chosen.start, start), min(chosen.stop, rollouts.mine.stop)):
             for number, one in enumerate(rollouts.trajectories[place - start]):
-                weight = float(weights[place - chosen.start, number])
-                if not weight or not one.drawn:  # nothing would flow back
+                here = (place - start) * rollouts.tokens.shape[1] + number
+                factor = np.full(one.drawn, weights[place - chosen.start, number])
+                if per_token is not None:
+                    factor += per_token[here] / divisor[place - chosen.start, number]
+                if not factor.any():  # nothing would flow back
                     continue
                 given.append(one)
-                factors.append(np.full(one.drawn, weight, np.float32))
+                factors.append(factor.astype(np.float32))
                 engine.append(np.array(rollouts.logprobs[place - start][number])[list(one.own)])
                 if old is not None:
-                    before.append(old[(place - start) * rollouts.tokens.shape[1] + number])
+                    before.append(old[here])
         seen = np.zeros(4)
         if given:
             found = self._objective.backward(
@@ -200,25 +231,65 @@ class Learner:
         ends = np.cumsum([one.drawn for one in flat])
         return np.split(objective.read(flat).logprobs, ends[:-1])
 
-    def _shaped(self, rollouts: Rollouts, old: Sequence[np.ndarray]) -> tuple[Floats, float]:
-        """Rewards with the regulariser's share taken off, and the divergence from the reference.
+    def _shaped(self, rollouts: Rollouts, old: Sequence[np.ndarray], step: int) -> _Shaped:
+        """What the regulariser makes of a step's rewards.
 
         Every process sees all completions, as a regulariser may be of the whole distribution.
+
+        Args:
+            rollouts: the step's.
+            old: log-probabilities of this process's completions under the policy.
+            step: its 0-based number.
         """
         assert self._regularizer is not None
         assert self._reference is not None
+        policy_NT, reference_NT, own_NT = self._tables(rollouts, old, self._read(self._reference, rollouts))
+        draws, reference_reward = None, None
+        if self._reference_roller is not None:
+            settings = self._settings
+            drawn = self._reference_roller.draw(
+                rollouts.problems,
+                self._regularizer.reference_samples,
+                max_tokens=settings.max_tokens,
+                temperature=settings.temperature,
+                seed=_REFERENCE_SEED + settings.seed * 1_000_003 + step,
+            )
+            found = (self._read(one, drawn) for one in (self._objective, self._reference))
+            draws = divergence.log_ratios(*self._tables(drawn, *found))
+            reference_reward = float(drawn.rewards.mean())
+        shaped = self._regularizer.shaped(Seen(rollouts.rewards, policy_NT, reference_NT, own_NT, draws))
+        per_token = None
+        if shaped.per_token_NT is not None:
+            first = rollouts.mine.start * rollouts.rewards.shape[1]
+            per_token = [
+                shaped.per_token_NT[first + place, : len(one)].astype(np.float64)
+                for place, one in enumerate(old)
+            ]
+        kl = divergence.kl(divergence.log_ratios(policy_NT, reference_NT, own_NT))
+        return _Shaped(shaped.rewards_PS, per_token, kl, shaped.chi2, reference_reward)
+
+    def _tables(
+        self, rollouts: Rollouts, policy: Sequence[np.ndarray], reference: Sequence[np.ndarray]
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Log-probabilities of all processes' completions under both, and where tokens were drawn, [N, T]."""
         prompts, samples = rollouts.rewards.shape
         table = np.zeros((3, prompts * samples, int(rollouts.drawn.max())))
         first = rollouts.mine.start * samples
-        found = self._read(self._reference, rollouts)
-        for place, (policy, reference) in enumerate(zip(old, found, strict=True)):
-            table[0, first + place, : len(policy)] = policy
-            table[1, first + place, : len(policy)] = reference
-            table[2, first + place, : len(policy)] = 1
+        for place, (one, other) in enumerate(zip(policy, reference, strict=True)):
+            table[0, first + place, : len(one)] = one
+            table[1, first + place, : len(one)] = other
+            table[2, first + place, : len(one)] = 1
         policy_NT, reference_NT, own = self._group.totals(table)
-        penalty = self._regularizer.penalty(policy_NT, reference_NT, own > 0)
-        kl = float(divergence(policy_NT, reference_NT, own > 0).sum() / (prompts * samples))
-        return rollouts.rewards - penalty.reshape(prompts, samples), kl
+        return policy_NT, reference_NT, own > 0
+
+
+@dataclass(frozen=True)
+class _Shaped:
+    rewards: Floats  # [prompts, samples]
+    per_token: list[Floats] | None = None  # an array for each of this process's completions
+    kl: float | None = None
+    chi2: float | None = None
+    reference_reward: float | None = None
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from candor.rl.measure import Held, Start, measured, start_of
 from candor.rl.problem import Task, Way
 from candor.rl.problems import ProblemSet
 from candor.rl.regularizer import Regularizer
-from candor.rl.reward import AnyReward, rewards_of
+from candor.rl.reward import Scorer, rewards_of
 from candor.rl.rollout import Drawer, Roller, Rollouts, weight_pusher
 from candor.rl.settings import RlSettings
 from candor.train.adapters import left_alone
@@ -53,7 +53,9 @@ class RlStep:
     without_variance: float  # share of problems whose completions were all rewarded alike
     clip_fraction: float  # of the tokens learned from
     grad_norm: float  # of the last update, before clipping; 0 where there was none
-    kl: float | None  # to the model at the start, nats a completion, if asked for
+    kl: float | None  # to the model at the start, nats a completion, where something regularises
+    chi2: float | None  # to the same, as far as a regulariser of χ² has estimated it
+    reference_reward: float | None  # mean reward of the reference's completions, where some were drawn
     mismatch: float | None  # mean |log p| between engine and training pass, of the tokens first learned from
     learning_rate: float
     rollout_seconds: float
@@ -98,7 +100,7 @@ def train_policy(
     task: Task,
     way: Way,
     settings: RlSettings | None = None,
-    reward: AnyReward | None = None,
+    reward: Scorer | None = None,
     folder: Path | None = None,
     on_step: Callable[[RlStep, Rollouts], None] | None = None,
     *,
@@ -120,7 +122,7 @@ def train_policy(
             remove it (`state.clear_state`) once the result is safe.
         on_step: called after each step, in the first process, with what that one drew.
         on_held_out: called after each evaluation, in the first process.
-        regularizer: shapes rewards by the distance to the model as it is now; None: as `settings.kl` says.
+        regularizer: shapes rewards by the distance to the model as it is now; None: as the settings say.
         engine: draws completions; None: a `LocalEngine` on the model itself. Others get its weights after
             each update (`VllmEngine`).
         force: begin even if the model never succeeds.
@@ -134,19 +136,15 @@ def train_policy(
     if model.device.type == "cpu":
         compile_kernels(model.dtype)
     problems = ProblemSet.of(task, held_out=settings.held_out, shots=settings.shots, seed=settings.seed)
-    identity = _fingerprint(model, task, way, settings)
-    notes = None if folder is None else read_notes(folder)
-    if notes is not None and notes.get("fingerprint") != identity:
-        raise CandorError(
-            f"{folder}: the training state here is of a run with another task, settings or model",
-            fix="remove that folder to start over, or choose another one for this run",
-        )
+    scorer = rewards_of(["correct"]) if reward is None else reward
+    identity = _fingerprint(model, f"{task.name}\n{way.name}\n{scorer.name}\n{regularizer}", settings)
+    notes = _notes_of(folder, identity)
     roller = Roller(
         LocalEngine(model, tokenizer) if engine is None else engine,
         tokenizer,
         task,
         way,
-        rewards_of(["correct"]) if reward is None else reward,
+        scorer,
         shown=problems.shown,
         slack=settings.reasoning_slack,
         stop=settings.stop,
@@ -162,7 +160,15 @@ def train_policy(
         stack.enter_context(left_alone(model, settings.frozen))
         stack.callback(model.eval)
         model.eval()
-        learner = Learner(model, problems.held_out[0].question, tokenizer, settings, regularizer, group)
+        learner = Learner(
+            model,
+            problems.held_out[0].question,
+            tokenizer,
+            settings,
+            regularizer,
+            group,
+            lambda fixed: roller.on(LocalEngine(fixed, tokenizer)),
+        )
         stack.callback(learner.close)
         if folder is not None and notes is not None:
             load_state(folder, learner.masters.tensors())
@@ -199,6 +205,21 @@ def train_policy(
                     save_state(folder, state.step, learner.masters.tensors(), _notes(state, identity))
                 saved_at = time.monotonic()
     return RlResult(model, state.history, state.held_out, state.start, resumed_from)
+
+
+def _notes_of(folder: Path | None, identity: str) -> dict[str, Any] | None:
+    """Notes of the state in a folder, if there is one.
+
+    Raises:
+        CandorError: it is of another run.
+    """
+    notes = None if folder is None else read_notes(folder)
+    if notes is not None and notes.get("fingerprint") != identity:
+        raise CandorError(
+            f"{folder}: the training state here is of a run with another task, settings or model",
+            fix="remove that folder to start over, or choose another one for this run",
+        )
+    return notes
 
 
 def _evaluate(
@@ -252,10 +273,10 @@ def _read_state(notes: dict[str, Any]) -> _State:
     )
 
 
-def _fingerprint(model: PreTrainedModel, task: Task, way: Way, settings: RlSettings) -> str:
-    """What a run is made of: settings, task, way, and the model's shape with a sample of its weights."""
+def _fingerprint(model: PreTrainedModel, asked: str, settings: RlSettings) -> str:
+    """What a run is made of: settings, what is asked, and the model's shape with a sample of its weights."""
     digest = hashlib.sha256(settings.model_dump_json(exclude={"checkpoint_seconds"}).encode())
-    digest.update(f"{task.name}\n{way.name}\n{model.dtype}\n".encode())
+    digest.update(f"{asked}\n{model.dtype}\n".encode())
     for name, parameter in model.named_parameters():
         sample = parameter.detach().flatten()[:64].float().cpu()
         digest.update(f"{name} {tuple(parameter.shape)}".encode() + sample.numpy().tobytes())

@@ -58,7 +58,8 @@ class Held:
     """How a policy did on the held-out problems, after so many steps."""
 
     step: int
-    right: Floats  # [problems, samples], drawn as in training
+    reward: Floats  # [problems, samples], drawn as in training
+    right: Floats  # [problems, samples]
     greedy: Floats  # [problems], the likeliest completion
     tokens: Floats  # [problems, samples]
     reasoned: Floats  # [problems, samples]
@@ -69,6 +70,7 @@ class Held:
         problems = np.repeat(np.arange(len(self.right)), self.right.shape[1])
         return {
             "step": self.step,
+            "reward": _mean(self.reward.mean(axis=1)).as_dict(),
             "accuracy": proportion(self.right.ravel(), problems).as_dict(),
             "greedy_accuracy": proportion(self.greedy).as_dict(),
             "tokens": _mean(self.tokens.mean(axis=1)).as_dict(),
@@ -85,6 +87,7 @@ class Held:
             return paired_difference(after, then).as_dict()
 
         return {
+            "reward": change(self.reward.mean(axis=1), before.reward.mean(axis=1)),
             "accuracy": change(self.right.mean(axis=1), before.right.mean(axis=1)),
             "greedy_accuracy": change(self.greedy, before.greedy),
             "tokens": change(self.tokens.mean(axis=1), before.tokens.mean(axis=1)),
@@ -126,6 +129,7 @@ def measured(
     greedy = roller.draw(problems, 1, max_tokens=max_tokens, temperature=0.0, seed=seed)
     return Held(
         step=step,
+        reward=drawn.rewards,
         right=drawn.right,
         greedy=greedy.right[:, 0],
         tokens=drawn.tokens,

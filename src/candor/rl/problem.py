@@ -17,13 +17,14 @@ class Problem(Row):
     """One problem.
 
     `question` stands by itself ("What is 12 + 34?", or "12+34=" for a model that knows nothing else);
-    `answer` is the right answer in its shortest form; `steps` a worked way to it that does not say the answer
-    as such, empty where the task has none; `kind` is what accuracy is split by ("3 digits").
+    `answer` is the right answer in its shortest form, empty where there is no one right answer; `steps` a
+    worked way to it that does not say the answer as such, empty where the task has none; `kind` is what
+    accuracy is split by ("3 digits").
     """
 
     id: NonEmpty
     question: NonEmpty
-    answer: NonEmpty
+    answer: str = ""
     steps: str = ""
     kind: str = ""
 

@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, Protocol, cast, overload
 
 from candor.core.errors import CandorError, InputError, did_you_mean
 from candor.rl.problem import Problem, Task, Way
@@ -63,6 +63,10 @@ class Reward:
                 fix="let it return a finite number for every completion",
             )
         return number
+
+    def score(self, samples: Sequence[Sample]) -> list[float]:
+        """The reward of each sample."""
+        return [self(sample) for sample in samples]
 
 
 _REGISTRY: dict[str, Reward] = {}
@@ -148,8 +152,25 @@ class Weighted:
         """The sample's reward."""
         return sum(weight * part(sample) for part, weight in self.parts)
 
+    def score(self, samples: Sequence[Sample]) -> list[float]:
+        """The reward of each sample."""
+        return [self(sample) for sample in samples]
+
 
 AnyReward = Reward | Weighted
+
+
+class Scorer(Protocol):
+    """Rewards many completions at once: a function of each, or a model that reads them together."""
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        ...
+
+    def score(self, samples: Sequence[Sample]) -> Sequence[float]:
+        """A finite reward for each sample."""
+        ...
 
 
 def rewards_of(specs: Sequence[str]) -> Weighted:

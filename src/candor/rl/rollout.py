@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from candor.core.errors import CandorError
 from candor.engine.prompts import encode_prompt
 from candor.engine.protocol import Completion, Generation, Prompt, Sampling
 from candor.rl.problem import Problem, Task, Way
-from candor.rl.reward import AnyReward, Sample, sample_of
+from candor.rl.reward import Sample, Scorer, sample_of
 from candor.tools import Tool
 from candor.train.distributed import Group
 from candor.train.policy import Trajectory
@@ -79,7 +80,7 @@ class Roller:
         tokenizer: PreTrainedTokenizerBase,
         task: Task,
         way: Way,
-        reward: AnyReward,
+        reward: Scorer,
         *,
         shown: Sequence[Problem] = (),
         slack: int = 4,
@@ -95,6 +96,12 @@ class Roller:
         self._group = group or Group()
         self._refresh, self._stale = refresh, False
 
+    def on(self, engine: Drawer) -> Roller:
+        """The same on another engine, whose model stays as it is."""
+        other = copy.copy(self)
+        other._engine, other._refresh, other._stale = engine, None, False
+        return other
+
     def changed(self) -> None:
         """Say that the policy has changed."""
         self._stale = True
@@ -105,7 +112,8 @@ class Roller:
         """Complete each problem so many times, the same for the same seed and however many processes.
 
         Raises:
-            CandorError: a prompt does not fit the model's context with its completion.
+            CandorError: a prompt does not fit the model's context with its completion, or a reward is not a
+                finite number.
         """
         began = time.monotonic()
         if self._stale and self._refresh is not None:
@@ -132,19 +140,28 @@ class Roller:
             seen, ways, logs = [], [], []
             for number, one in enumerate(generation.completions):
                 sample, own_flags, row = self._judged(problem, one, usual, max_tokens)
-                table[:, mine.start + place, number] = row
+                table[1:, mine.start + place, number] = row
                 seen.append(sample)
                 ways.append(Trajectory(tuple(ids), one.token_ids, own_flags))
                 logs.append(one.logprobs)
             for into, value in zip(found, (seen, ways, logs), strict=True):
                 into.append(value)
+        rewards = np.reshape(
+            self._reward.score([one for seen in found[0] for one in seen]), (len(own), samples)
+        )
+        if not np.isfinite(rewards).all():
+            raise CandorError(
+                f"the reward {self._reward.name} is not a finite number for some completion",
+                fix="look at what it gives for an empty and for a long completion",
+            )
+        table[0, mine] = rewards
         table = self._group.totals(table)
         return Rollouts(list(problems), mine, *found, *table, seconds=time.monotonic() - began)
 
     def _judged(
         self, problem: Problem, one: Completion, usual: int, limit: int
     ) -> tuple[Sample, tuple[bool, ...], tuple[float, ...]]:
-        """A completion as rewards see it, which tokens are its own, and its row of the table.
+        """A completion as rewards see it, which tokens are its own, and the table's row without the reward.
 
         Args:
             problem: what was asked.
@@ -159,7 +176,7 @@ class Roller:
         known = self._reasons and self._reasons(problem, one.text)
         reasoned = size > usual + self._slack if known is None else known
         surprise = -sum(value for value, flag in zip(one.logprobs, flags, strict=True) if flag)
-        row = (self._reward(sample), sample.right, size, sum(flags), truncated, reasoned, surprise)
+        row = (sample.right, size, sum(flags), truncated, reasoned, surprise)
         return sample, flags, row
 
     def _answer_tokens(self, problems: Sequence[Problem]) -> list[int]:

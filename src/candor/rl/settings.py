@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from candor.core.recipe import Settings
+from candor.rl.regularizer import RegularizerSettings
 from candor.train.settings import TrainSettings
 
 # Peak rates fall with the model's size: 1e-5 for 135 million weights, 3e-4 for 0.8 million.
@@ -52,10 +53,7 @@ class LearningSettings(Settings):
     clip_high: float = Field(
         default=0.28, ge=0, description="With several updates: a ratio over 1 and this is clipped."
     )
-    kl: float = Field(default=0.0, ge=0, description="KL to the model at the start, times this, off rewards.")
-    kl_estimator: Literal["k1", "k3"] = Field(
-        default="k1", description="How it is estimated; k3 varies less and pulls in another direction."
-    )
+    regularizer: RegularizerSettings = RegularizerSettings()
     mask_truncated: bool = Field(
         default=False, description="Don't learn from completions that were cut at max_tokens."
     )

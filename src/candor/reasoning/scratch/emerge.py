@@ -19,18 +19,18 @@ from candor.core.files import read_json, write_json
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.model.load import load_model, load_tokenizer, save_checkpoint
-from candor.reasoning.scratch.characters import Characters, character_tokenizer
 from candor.reasoning.scratch.measure import outcome
 from candor.reasoning.scratch.mixture import Without, mixture
-from candor.reasoning.scratch.model import school, small_model
 from candor.reasoning.scratch.recipe import EmergeRecipe
 from candor.reasoning.tasks.sequences import Sequence, sequence_task
 from candor.reasoning.ways.free import ANSWER, STEPS, Free
 from candor.rl.loop import RlStep, train_policy
 from candor.rl.problem import Problem, Task
-from candor.rl.reward import AnyReward
+from candor.rl.reward import Scorer
 from candor.rl.rollout import Rollouts
+from candor.train.characters import Characters, character_tokenizer
 from candor.train.loop import StepMetrics
+from candor.train.small import school, small_model
 from candor.train.state import clear_state
 
 _HELD_OUT_SEED = 1_000_000_021
@@ -115,7 +115,7 @@ def reinforced(
     subject: Subject,
     model: PreTrainedModel,
     *,
-    reward: AnyReward | None = None,
+    reward: Scorer | None = None,
     folder: Path | None = None,
     on_step: Callable[[RlStep, Rollouts], None] | None = None,
 ) -> list[RlStep]:

@@ -11,10 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from candor.core.statistics import bootstrap, proportion
 from candor.engine.local import LocalEngine
 from candor.engine.protocol import Completion, Sampling
-from candor.reasoning.scratch.characters import Characters
 from candor.reasoning.ways.free import Free
 from candor.rl.measure import Held
 from candor.rl.problem import Problem, Task
+from candor.train.characters import Characters
 
 _SEED = 2_000_000_089  # far from those of any training
 
@@ -72,6 +72,7 @@ def outcome(
     firsts = [generation.completions[0] for generation in found]
     held = Held(
         step=0,
+        reward=right_PS,
         right=right_PS,
         greedy=greedy.astype(np.float64),
         tokens=tokens_PS,

@@ -1,0 +1,282 @@
+"""Training a reward model: comparisons in, a reward model out, the same one however often it was killed.
+
+The parts are the trainer's (`candor.train`): float32 masters, learning rates, adapters, the state on disk. An
+update has a fixed number of comparisons; inside it they are cut into passes that bound memory, and as the
+loss is normalised over the whole update, the cut does not change the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from candor.core.errors import CandorError
+from candor.core.memory import kept_memory
+from candor.model.batches import cut
+from candor.model.first_use import compile_kernels
+from candor.model.packing import packed_model
+from candor.rewards.model.encoding import Encoder
+from candor.rewards.model.objective import Compared, Loss, PreferenceObjective, Scored
+from candor.rewards.model.pairs import Pair, Preferences, check_kind
+from candor.rewards.model.scorer import RewardModel
+from candor.rewards.model.settings import RewardSettings
+from candor.train.adapters import add_adapters, left_alone, merged
+from candor.train.loop import learning_rate
+from candor.train.masters import Masters
+from candor.train.settings import TrainSettings
+from candor.train.state import load_state, read_notes, save_state
+
+# Comparisons of one prompt go through the model by themselves, its tokens once for all of them, where this
+# share of all tokens is saved and a pass is still long enough to be efficient.
+_WORTH_SHARING, _LEAST_TOKENS = 0.25, 384
+
+
+@dataclass(frozen=True)
+class RewardStep:
+    """What happened in one update; loss and accuracy are of its comparisons before it."""
+
+    step: int  # 1-based
+    steps: int
+    loss: float  # nats a comparison
+    accuracy: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float  # of all texts, prompts included
+    seconds: float
+
+
+def train_reward(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Preferences,
+    settings: RewardSettings | None = None,
+    *,
+    folder: Path | None = None,
+    on_step: Callable[[RewardStep], None] | None = None,
+    name: str = "",
+) -> RewardModel:
+    """Train a reward model on pairs, or on labelled completions.
+
+    Args:
+        model: a causal language model, trained in place; with LoRA its adapters are added in at the end.
+        tokenizer: its tokenizer; prompts of messages need a chat template.
+        pairs: all of one kind; every one is learned from, whatever it says.
+        settings: how to train.
+        folder: where the state of an unfinished training is kept; the same call goes on from there. Remove it
+            (`train.state.clear_state`) once the result is safe.
+        on_step: called after each update.
+        name: of the reward model.
+
+    Raises:
+        CandorError: there is nothing to learn from, every text is too long, the loss stopped being a number,
+            or the state in `folder` is of another run.
+    """
+    settings = settings or RewardSettings()
+    compared, _ = encode_preferences(tokenizer, pairs, settings.max_tokens)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    optimiser = settings.optimiser(weights, settings.seed)
+    dtype = torch.bfloat16 if optimiser.dtype == "bf16" else torch.float32
+    if model.device.type == "cpu":
+        compile_kernels(dtype)
+    model.to(dtype)  # type: ignore[arg-type]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng())
+        stack.enter_context(kept_memory())
+        if optimiser.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+            stack.callback(model.gradient_checkpointing_disable)
+        stack.enter_context(_head_left_alone(model))
+        stack.enter_context(left_alone(model, 0.0 if optimiser.lora_rank else optimiser.frozen))
+        trained = add_adapters(model, optimiser) if optimiser.lora_rank else model
+        scored = Scored(trained, _first_head(model, settings))
+        run = _Training(scored, model, compared, settings, optimiser, int(tokenizer.pad_token_id or 0))  # type: ignore[arg-type]
+        stack.callback(run.masters.close)
+        if run.switches:
+            stack.enter_context(packed_model(model))
+        run.go(folder, on_step)
+        whole = merged(trained)
+    return RewardModel(whole, tokenizer, scored.head, name=name)
+
+
+def encode_preferences(
+    tokenizer: PreTrainedTokenizerBase, pairs: Preferences, max_tokens: int
+) -> tuple[list[Compared], int]:
+    """Comparisons as token ids, and how many were left out because a text is longer than `max_tokens`.
+
+    Raises:
+        CandorError: none is left, or they are of both kinds.
+    """
+    check_kind(pairs)
+    encoder = Encoder(tokenizer)
+    found = []
+    for one in pairs:
+        both = [encoder(one.prompt, text) for text in one.texts]
+        texts = tuple((*head, *tail) for head, tail in both)
+        if max(map(len, texts)) > max_tokens:
+            continue
+        head = len(both[0][0])
+        if isinstance(one, Pair):
+            found.append(Compared(texts, head, one.weight, one.margin))
+        else:
+            found.append(Compared(texts, head, one.weight, good=one.label))
+    if not any(one.weight > 0 for one in found):
+        raise CandorError(
+            f"nothing to learn from: no row of {len(pairs):,} has a weight and at most {max_tokens:,} tokens",
+            fix="raise max_tokens, or shorten the texts",
+        )
+    return found, len(pairs) - len(found)
+
+
+def passes(compared: Sequence[Compared], budget: int, *, packs: bool) -> list[list[int]]:
+    """Which comparisons go through the model together: at most `budget` tokens, and at least one of them."""
+    lengths = np.array([one.tokens for one in compared], np.int64)
+    if not packs:
+        lengths = np.array([max(map(len, one.texts)) * len(one.texts) for one in compared], np.int64)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, one in enumerate(compared):
+        groups.setdefault(one.texts[0][: one.prompt], []).append(place)
+    texts = {head: sum(len(compared[i].texts) for i in group) for head, group in groups.items()}
+    saved = sum((texts[head] - 1) * len(head) for head in groups)
+    left = int(lengths.sum()) - saved
+    if packs and saved >= _WORTH_SHARING * lengths.sum() and left >= _LEAST_TOKENS * len(groups):
+        return [part for group in groups.values() for part in _cut(group, lengths, budget, packs)]
+    return _cut(list(range(len(compared))), lengths, budget, packs)
+
+
+def _cut(places: list[int], lengths: np.ndarray, budget: int, packs: bool) -> list[list[int]]:
+    return cut(sorted(places, key=lambda i: (lengths[i], i)), lengths, budget, padded=not packs)
+
+
+class _Training:
+    """A training in progress."""
+
+    def __init__(
+        self,
+        scored: Scored,
+        inner: PreTrainedModel,
+        compared: Sequence[Compared],
+        settings: RewardSettings,
+        optimiser: TrainSettings,
+        pad_id: int,
+    ) -> None:
+        self._scored, self._settings, self._optimiser = scored, settings, optimiser
+        self._compared = [one for one in compared if one.weight > 0]
+        self._identity = _fingerprint(inner, self._compared, settings)
+        sample = max((text for one in self._compared for text in one.texts), key=len)
+        self._objective = PreferenceObjective(scored, sample, centre=settings.centre, pad_id=pad_id)
+        forward = self._objective.forward
+        self.switches = forward.packs and not forward.branches  # transformers' modules run on packed rows
+        self.masters = Masters(scored, optimiser)
+        self._updates = updates(len(self._compared), settings)
+        self.step = 0
+
+    def go(self, folder: Path | None, on_step: Callable[[RewardStep], None] | None) -> None:
+        """All updates that are left."""
+        if folder is not None:
+            self._restore(folder)
+        saved_at = time.monotonic()
+        while self.step < len(self._updates):
+            metrics = self._update()
+            if on_step is not None:
+                on_step(metrics)
+            due = time.monotonic() - saved_at >= self._settings.checkpoint_seconds
+            if folder is not None and due and self.step < len(self._updates):
+                save_state(folder, self.step, self.masters.tensors(), {"fingerprint": self._identity})
+                saved_at = time.monotonic()
+
+    def _update(self) -> RewardStep:
+        began = time.monotonic()
+        # Dropout, where a model has any, is seeded by the step: there is no generator state to keep.
+        torch.manual_seed(self._settings.seed * 1_000_003 + self.step)
+        self._scored.train()
+        members = [self._compared[i] for i in self._updates[self.step]]
+        total = sum(one.weight for one in members)
+        found = Loss()
+        parts = passes(members, self._settings.micro_batch_tokens, packs=self._objective.forward.packs)
+        for part in parts:
+            found += self._objective.backward([members[i] for i in part], total)
+        if not math.isfinite(found.loss):
+            raise CandorError(
+                f"the loss is no longer a number (update {self.step + 1} of {len(self._updates)})",
+                fix="lower the learning rate",
+            )
+        rate = learning_rate(self.step, len(self._updates), self._optimiser)
+        norm = self.masters.step(rate)
+        self.step += 1
+        seconds = time.monotonic() - began
+        return RewardStep(
+            step=self.step,
+            steps=len(self._updates),
+            loss=found.loss / found.weight,
+            accuracy=found.right / found.count,
+            learning_rate=rate,
+            grad_norm=norm,
+            tokens_per_second=sum(one.tokens for one in members) / seconds,
+            seconds=seconds,
+        )
+
+    def _restore(self, folder: Path) -> None:
+        notes = read_notes(folder)
+        if notes is None:
+            return
+        if notes.get("fingerprint") != self._identity:
+            raise CandorError(
+                f"{folder}: the training state here is of a run with other data, settings or model",
+                fix="remove that folder to start over, or choose another one for this run",
+            )
+        load_state(folder, self.masters.tensors())
+        self.masters.publish()
+        self.step = int(notes["step"])
+
+
+def updates(count: int, settings: RewardSettings) -> list[list[int]]:
+    """Which of `count` comparisons make each update: shuffled anew in each pass, from the seed alone."""
+    left, found = round(settings.epochs * count), []
+    for epoch in range(math.ceil(settings.epochs)):
+        order = np.random.default_rng([settings.seed, epoch]).permutation(count)[:left].tolist()
+        left -= len(order)
+        found += [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
+    return found[: settings.max_steps]
+
+
+def _first_head(model: PreTrainedModel, settings: RewardSettings) -> torch.Tensor:
+    """Small, so that the first rewards are near 0 and what is learned, not what was drawn, is seen."""
+    width = int(model.config.get_text_config().hidden_size)
+    seed = settings.seed if settings.head_seed is None else settings.head_seed
+    drawn = torch.randn(width, generator=torch.Generator().manual_seed(seed)) / (width + 1)
+    return drawn.to(model.device)
+
+
+@contextlib.contextmanager
+def _head_left_alone(model: PreTrainedModel):
+    """Within the block a head for logits, which nothing here reads, takes no place in the optimiser."""
+    outer, inner = model.get_output_embeddings(), model.get_input_embeddings()
+    apart = outer is not None and outer.weight is not inner.weight  # type: ignore[union-attr]
+    changed = [p for p in outer.parameters() if p.requires_grad] if apart and outer is not None else []
+    for parameter in changed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in changed:
+            parameter.requires_grad_(True)
+
+
+def _fingerprint(model: PreTrainedModel, compared: Sequence[Compared], settings: RewardSettings) -> str:
+    """What a training is made of: settings, comparisons, the model's shape and a sample of its weights."""
+    digest = hashlib.sha256(settings.model_dump_json(exclude={"checkpoint_seconds"}).encode())
+    for one in compared:
+        digest.update(repr(one).encode())
+    for name, parameter in model.named_parameters():
+        sample = parameter.detach().flatten()[:64].float().cpu()
+        digest.update(f"{name} {tuple(parameter.shape)}".encode() + sample.numpy().tobytes())
+    return digest.hexdigest()
