@@ -40,6 +40,7 @@ class Learned:
     grad_norm: float
     kl: float | None
     chi2: float | None
+    effective: float | None
     reference_reward: float | None
     mismatch: float | None
     learning_rate: float
@@ -136,6 +137,7 @@ class Learner:
             grad_norm=norm,
             kl=shaped.kl,
             chi2=shaped.chi2,
+            effective=shaped.effective,
             reference_reward=shaped.reference_reward,
             mismatch=float(seen[3] / seen[2]) if seen[2] and settings.temperature == 1 else None,
             learning_rate=rate,
@@ -244,7 +246,7 @@ class Learner:
         assert self._regularizer is not None
         assert self._reference is not None
         policy_NT, reference_NT, own_NT = self._tables(rollouts, old, self._read(self._reference, rollouts))
-        draws, reference_reward = None, None
+        draws, reference_reward, effective = None, None, None
         if self._reference_roller is not None:
             settings = self._settings
             drawn = self._reference_roller.draw(
@@ -257,6 +259,7 @@ class Learner:
             found = (self._read(one, drawn) for one in (self._objective, self._reference))
             draws = divergence.log_ratios(*self._tables(drawn, *found))
             reference_reward = float(drawn.rewards.mean())
+            effective = divergence.effective_samples(draws) / len(draws)
         shaped = self._regularizer.shaped(Seen(rollouts.rewards, policy_NT, reference_NT, own_NT, draws))
         per_token = None
         if shaped.per_token_NT is not None:
@@ -266,7 +269,7 @@ class Learner:
                 for place, one in enumerate(old)
             ]
         kl = divergence.kl(divergence.log_ratios(policy_NT, reference_NT, own_NT))
-        return _Shaped(shaped.rewards_PS, per_token, kl, shaped.chi2, reference_reward)
+        return _Shaped(shaped.rewards_PS, per_token, kl, shaped.chi2, effective, reference_reward)
 
     def _tables(
         self, rollouts: Rollouts, policy: Sequence[np.ndarray], reference: Sequence[np.ndarray]
@@ -289,6 +292,7 @@ class _Shaped:
     per_token: list[Floats] | None = None  # an array for each of this process's completions
     kl: float | None = None
     chi2: float | None = None
+    effective: float | None = None
     reference_reward: float | None = None
 
 

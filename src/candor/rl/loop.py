@@ -55,6 +55,7 @@ class RlStep:
     grad_norm: float  # of the last update, before clipping; 0 where there was none
     kl: float | None  # to the model at the start, nats a completion, where something regularises
     chi2: float | None  # to the same, as far as a regulariser of χ² has estimated it
+    effective: float | None  # share of the reference's completions that still stand for the policy
     reference_reward: float | None  # mean reward of the reference's completions, where some were drawn
     mismatch: float | None  # mean |log p| between engine and training pass, of the tokens first learned from
     learning_rate: float

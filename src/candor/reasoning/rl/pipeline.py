@@ -20,9 +20,9 @@ from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.engine.local import LocalEngine
-from candor.engine.prompts import set_template, template_text
+from candor.engine.prompts import template_text
 from candor.engine.vllm import VllmEngine
-from candor.model.load import load_model, load_tokenizer, save_checkpoint
+from candor.model.load import save_checkpoint
 from candor.reasoning.rl.recipe import RlRecipe
 from candor.rl.loop import RlResult, RlStep, train_policy
 from candor.rl.measure import Held, start_of
@@ -83,18 +83,14 @@ class RlRun:
             path = Path(spec.rpartition("=")[0].rpartition(":")[0] or spec.rpartition(":")[0])
             if path.suffix == ".py" and path.is_file():
                 self.run.record_input(str(path), path)
-        task, tokenizer = self._asked.task, load_tokenizer_of(self.recipe)
-        chat = asks_by_messages(self.recipe, tokenizer)
+        task, tokenizer = self._asked.task, self.recipe.model.load_tokenizer()
+        chat = self.recipe.model.asks_by_messages(tokenizer)
         way = self._asked.way(chat)
         rewards = rewards_of(self.recipe.rewards)
         validate(task_reward(task, way), task, way, _PROVED, self.recipe.seed)
         settings = self._asked.settings(self.recipe, chat=chat)
         problems = ProblemSet.of(task, held_out=settings.held_out, shots=settings.shots, seed=settings.seed)
-        model = load_model(
-            self.recipe.model.name,
-            dtype=self.recipe.model.dtype,
-            trust_remote_code=self.recipe.model.trust_remote_code,
-        )
+        model = self.recipe.model.load()
         roller = Roller(
             LocalEngine(model, tokenizer),
             tokenizer,
@@ -199,9 +195,9 @@ def learn(
     on_held_out: Callable[[Held], None] | None = None,
 ) -> tuple[RlResult, PreTrainedTokenizerBase]:
     """Train as a recipe says; under torchrun every process calls this."""
-    tokenizer, chosen = load_tokenizer_of(recipe), recipe.model
-    chat = asks_by_messages(recipe, tokenizer)
-    model = load_model(chosen.name, dtype=chosen.dtype, trust_remote_code=chosen.trust_remote_code)
+    tokenizer, chosen = recipe.model.load_tokenizer(), recipe.model
+    chat = recipe.model.asks_by_messages(tokenizer)
+    model = chosen.load()
     engine: Drawer | None = None
     if recipe.rollouts == "vllm":
         engine = VllmEngine.load(
@@ -224,18 +220,6 @@ def learn(
         force=True,  # the check was a stage of its own
     )
     return result, tokenizer
-
-
-def load_tokenizer_of(recipe: RlRecipe) -> PreTrainedTokenizerBase:
-    """The model's tokenizer with the run's template."""
-    tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
-    set_template(tokenizer, template_text(recipe.model.template))
-    return tokenizer
-
-
-def asks_by_messages(recipe: RlRecipe, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether problems are asked by messages."""
-    return bool(tokenizer.chat_template) if recipe.model.chat is None else recipe.model.chat
 
 
 def kept_samples(step: int, rollouts: Rollouts, count: int) -> list[dict[str, Any]]:

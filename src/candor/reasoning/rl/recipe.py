@@ -7,23 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from candor.core.recipe import Settings
+from candor.rl.policy import PolicyModel
 from candor.rl.settings import LearningSettings, RlSettings
-
-
-class RlModelSettings(Settings):
-    """Which model learns."""
-
-    name: str = Field(default="smollm2", description="Checkpoint folder, hub id, .gguf file, or smollm2.")
-    template: str | None = Field(
-        default=None, description="Chat template: `plain`, `chatml`, a Jinja file; unset: the model's own."
-    )
-    chat: bool | None = Field(
-        default=None, description="Ask by messages; unset: if the model has a chat template."
-    )
-    dtype: Literal["bfloat16", "float32"] = Field(
-        default="bfloat16", description="Arithmetic type; optimiser weights are float32 in any case."
-    )
-    trust_remote_code: bool = Field(default=False, description="Run code that comes with the checkpoint.")
 
 
 class RlRecipe(Settings):
@@ -31,7 +16,7 @@ class RlRecipe(Settings):
 
     kind: Literal["rl"] = "rl"
     seed: int = Field(default=0, ge=0, description="Fixes problems and draws.")
-    model: RlModelSettings = RlModelSettings()
+    model: PolicyModel = PolicyModel()
     task: str = Field(
         default="addition:2",
         description="What is asked: addition:3, decimals, words:2, gym:NAME, a file in GSM8K's format, …",
