@@ -6,7 +6,8 @@ the estimate is f(mean of rows). The percentile bootstrap of such a thing under-
 err in different places, so the more cautious of them is taken:
 
 - t of the jackknife (Tukey 1958), its bias taken away. f should be about normal: the logarithm of a variance,
-  Fisher's z of a correlation.
+  Fisher's z of a correlation. Heavy-tailed terms leave the error itself uncertain, and so fewer degrees of
+  freedom: 2 · clusters / (kurtosis - 1), after Satterthwaite 1946; clusters for normal terms.
 - bootstrap-t (Efron 1979; Hall 1988), which sees skewed terms. Its error in each replicate is the delta
   method's.
 """
@@ -54,6 +55,11 @@ def limits(
         replicates: of the bootstrap.
         seed: the same seed and number of clusters give the same resamples.
     """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return _limits(rows_CK, function, confidence, replicates, seed)
+
+
+def _limits(rows_CK: Floats, function: Function, confidence: float, replicates: int, seed: int) -> Limits:
     count = len(rows_CK)
     mean_K = rows_CK.mean(axis=0)
     value = float(function(mean_K))
@@ -63,8 +69,13 @@ def limits(
     if not np.isfinite(without_C).all():
         return Limits(value, -np.inf, np.inf)
     bias = (count - 1) * (without_C.mean() - value)
-    error = np.sqrt((count - 1) / count * ((without_C - without_C.mean()) ** 2).sum())
-    reach = float(stdtrit(count - 1, confidence)) * error
+    terms = (without_C - without_C.mean()) ** 2
+    error = np.sqrt((count - 1) / count * terms.sum())
+    if error == 0:
+        return Limits(value, value, value)
+    kurtosis = count * (terms**2).sum() / terms.sum() ** 2
+    freedom = min(count - 1, 2 * count / max(kurtosis - 1, 1e-9))
+    reach = float(stdtrit(freedom, confidence)) * error
     low, high = value - bias - reach, value - bias + reach
     found = _studentised(rows_CK, function, value, error, confidence, replicates, seed)
     if found is not None:
@@ -91,8 +102,7 @@ def _studentised(
     twice = np.where(upper[0] == upper[1], 1.0, 2.0)
     slope_BK = _gradient(function, mean_BK, np.abs(rows_CK).mean(axis=0))
     variance = (covariance * twice * slope_BK[:, upper[0]] * slope_BK[:, upper[1]]).sum(axis=1) / (count - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = (function(mean_BK) - value) / np.sqrt(variance)
+    t = (function(mean_BK) - value) / np.sqrt(variance)
     t = t[np.isfinite(t)]
     if 2 * len(t) < replicates:
         return None

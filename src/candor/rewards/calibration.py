@@ -15,6 +15,7 @@ number of labels short of seeing it can show.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -66,7 +67,13 @@ class Calibration:
 
 
 def calibrate(
-    proxy: ArrayLike, gold: ArrayLike, prompts: ArrayLike, *, confidence: float = 0.95, seed: int = 0
+    proxy: ArrayLike,
+    gold: ArrayLike,
+    prompts: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+    replicates: int = 1000,
 ) -> Calibration:
     """Fit, with limits that treat a prompt as one draw.
 
@@ -75,6 +82,7 @@ def calibrate(
         prompts: a label of each one's prompt, [n].
         confidence: of each one-sided limit.
         seed: of the bootstrap.
+        replicates: of the bootstrap.
 
     Raises:
         InputError: fewer than two prompts with two completions, rewards that are no numbers, or a proxy or
@@ -94,7 +102,7 @@ def calibrate(
     # Fitting a took one degree of freedom from the n - prompts that the means of prompts left.
     free = len(proxy_N) - len(count_P)
     correction = free / (free - 1)
-    how = {"confidence": confidence, "seed": seed}
+    how: dict[str, Any] = {"confidence": confidence, "seed": seed, "replicates": replicates}
     slope = limits(within_PK, lambda m: m[..., 1] / m[..., 0], **how)
     r = limits(within_PK, lambda m: _fisher(m[..., 1], m[..., 0], m[..., 2]), **how)
     residual_variance = (proxy_variance - covariance**2 / gold_variance) * correction
@@ -189,12 +197,12 @@ def _fisher(covariance: Floats, variance: Floats, other: Floats) -> Floats:
     return np.arctanh(np.clip(r, -1 + _NOTHING, 1 - _NOTHING))
 
 
-def _overall_correlation(overall_PK: Floats, how: dict[str, float]) -> Limits:
+def _overall_correlation(overall_PK: Floats, how: dict[str, Any]) -> Limits:
     def fisher(m: Floats) -> Floats:
         gold, proxy = m[..., 2] - m[..., 0] ** 2, m[..., 4] - m[..., 1] ** 2
         return _fisher(m[..., 3] - m[..., 0] * m[..., 1], gold, proxy)
 
-    found = limits(overall_PK, fisher, **how)  # type: ignore[arg-type]
+    found = limits(overall_PK, fisher, **how)
     return Limits(*(float(np.tanh(z)) for z in (found.value, found.low, found.high)))
 
 

@@ -65,10 +65,10 @@ def chi2_pooled(policy_draws: ArrayLike, reference_draws: ArrayLike) -> float:
         policy_draws: log-ratios of completions of the policy, [n].
         reference_draws: log-ratios of completions of the reference, [m].
     """
-    return float((_pooled_terms(policy_draws).mean() + _pooled_terms(reference_draws).mean()) / 2)
+    return float((pooled_terms(policy_draws).mean() + pooled_terms(reference_draws).mean()) / 2)
 
 
-def _pooled_terms(log_ratio: ArrayLike) -> Floats:
+def pooled_terms(log_ratio: ArrayLike) -> Floats:
     """2(ρ-1)²/(1+ρ) of each; for large ρ this is 2ρ - 6 + 8/(1+ρ), which loses no digits."""
     ratio = np.exp(_clipped(log_ratio))
     return 2 * (ratio - 1) ** 2 / (1 + ratio)

@@ -1,0 +1,170 @@
+"""A log that can't be audited is refused by line and field; one that is odd says so and is not certified."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from candor.core.errors import InputError
+from candor.rewards.audit import audit, read_log
+from candor.rewards.audit.checks import duplicate_pairs, identities
+from candor.rewards.audit.simulate import bandits, logged
+
+Row = dict[str, Any]
+
+
+def rows_of(seed: int = 0, prompts: int = 40, samples: int = 4, **how: Any) -> list[Row]:
+    """A log of bandits as its lines."""
+    random = np.random.default_rng(seed)
+    log = logged(bandits("wide", prompts, 0.4, random), random, samples=samples, **how)
+    rows = []
+    for i in range(len(log.proxy)):
+        own, other = log.logp_own[i], log.log_ratio[i]
+        policy, reference = (own, own - other) if log.policy[i] else (own + other, own)
+        rows.append(
+            {
+                "prompt": f"prompt {log.prompt[i]}",
+                "source": "policy" if log.policy[i] else "reference",
+                "proxy": log.proxy[i],
+                "gold": None if np.isnan(log.gold[i]) else log.gold[i],
+                "logp_policy": min(policy, 0.0),
+                "logp_reference": min(reference, 0.0),
+                "completion": log.text[i],
+            }
+        )
+    return rows
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[list[Row]], Path]:
+    def written(rows: list[Row]) -> Path:
+        path = tmp_path / "log.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return written
+
+
+def test_a_log_reads_back_plain_and_gzipped_in_any_order(write, tmp_path: Path) -> None:
+    rows = rows_of()
+    plain = read_log(write(rows))
+    packed = tmp_path / "log.jsonl.gz"
+    packed.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    assert np.array_equal(read_log(packed).log_ratio, plain.log_ratio)
+    other = audit(read_log(write(rows[::-1])))
+    assert other.measured.distance.chi2.value == pytest.approx(audit(plain).measured.distance.chi2.value)
+    assert (plain.prompts, int(plain.policy.sum())) == (40, 160)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "said"),
+    [
+        ({"logp_policy": ...}, "logp_policy", "Field required"),
+        ({"logp_reference": None}, "logp_reference", "valid number"),
+        ({"proxy": float("nan")}, "proxy", "finite number"),
+        ({"proxy": float("inf")}, "proxy", "finite number"),
+        ({"gold": float("nan")}, "gold", "finite number"),
+        ({"logp_policy": 0.5}, "logp_policy", "less than or equal to 0"),
+        ({"logp_reference": float("-inf")}, "logp_reference", "finite number"),
+        ({"source": "model"}, "source", "'reference' or 'policy'"),
+        ({"top_p": 1.5}, "top_p", "less than or equal to 1"),
+        ({"tokens_policy": 12, "tokens_reference": 13}, "tokens_reference", "13 tokens and not 12"),
+        ({"tokens_policy": [1, 2], "tokens_reference": [1, 3]}, "tokens_reference", "other tokens"),
+    ],
+)
+def test_a_bad_line_is_refused_by_line_and_field(write, change: Row, field: str, said: str) -> None:
+    rows = rows_of()
+    rows[4] = {name: value for name, value in {**rows[4], **change}.items() if value is not ...}
+    with pytest.raises(InputError) as error:
+        read_log(write(rows))
+    assert (error.value.line, error.value.field) == (5, field)
+    assert said in error.value.message
+    assert "log.jsonl:5" in error.value.message
+    assert error.value.fix
+
+
+def test_a_log_that_can_not_be_audited_as_a_whole_is_refused(write) -> None:
+    rows = rows_of()
+    for changed, said in (
+        ([], "no lines"),
+        ([row for row in rows if row["source"] == "policy"], "no completions of the reference"),
+        ([row for row in rows if row["source"] == "reference"], "no completions of the policy"),
+        ([{**row, "prompt": row["source"] + row["prompt"]} for row in rows], "none of 80 prompts"),
+        ([{**row, "proxy": 1.0} for row in rows], "is 1 for all 160 completions"),
+        ([{**row, "gold": 0.5} for row in rows], "is 0.5 for all 160 completions"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read_log(write(changed))
+
+
+def codes(path: Path) -> dict[str, bool]:
+    """What is objected to, and whether it blocks a certificate."""
+    found = audit(read_log(path))
+    assert not (found.certified and any(one.blocks for one in found.objections))
+    return {one.code: one.blocks for one in found.objections}
+
+
+def test_an_honest_log_meets_no_objection(write) -> None:
+    assert codes(write(rows_of(seed=3))) == {}
+
+
+def test_what_is_odd_is_named_and_blocks_a_certificate(write) -> None:
+    rows = rows_of(seed=3)
+    half = [row for row in rows if row["source"] == "policy" or int(row["prompt"].split()[1]) < 15]
+    few = [row for row in rows if row["source"] == "policy" or int(row["prompt"].split()[1]) < 30]
+    for changed, code in (
+        ([{**row, "top_p": 0.9} for row in rows], "truncated sampling"),
+        ([{**row, "temperature": 0.7 if row["source"] == "policy" else 1} for row in rows], "temperatures"),
+        ([{**row, "temperature": 0.7} for row in rows], "temperature"),
+        (rows + rows, "duplicates"),
+        (half, "prompts of one side"),
+        (rows_of(seed=3, samples=1), "one response a prompt"),
+    ):
+        assert codes(write(changed))[code], code
+    assert codes(write(few)) == {"prompts of one side": False}
+
+
+def test_equal_completions_that_their_probability_explains_are_no_duplicates() -> None:
+    random = np.random.default_rng(5)
+    log = logged(bandits("three", 60, 0.1, random), random, samples=6)
+    pairs, expected = duplicate_pairs(log)
+    assert pairs > 500
+    assert pairs == pytest.approx(expected, rel=0.1)
+    assert "duplicates" not in {one.code for one in audit(log).objections}
+
+
+@pytest.mark.parametrize("side", ["reference", "policy"])
+def test_identities_find_truncated_sampling_that_no_field_names(side: str) -> None:
+    """Arms below a probability are never drawn: where the other side likes these, its mass is missing."""
+    random = np.random.default_rng(6)
+    made = bandits("wide", 150, 0.5, random)
+    honest = identities(logged(made, random, samples=6))
+    assert all(one.holds for one in honest)
+    own, other = made.reference_PA, made.policy_PA
+    own, other = (own, other) if side == "reference" else (other, own)
+    # As min-p sampling does, with the arms that the side itself likes less than the other one does.
+    cut = np.where((own < 0.1 * own.max(axis=1, keepdims=True)) & (other > own), 1e-300, own)
+    drawn = replace(made, **{f"{side}_PA": cut})
+    log = logged(drawn, random, samples=6)
+    arm = np.array(log.text, dtype=int)
+    true_ratio = np.log(made.policy_PA[log.prompt, arm] / made.reference_PA[log.prompt, arm])
+    first, second = identities(replace(log, log_ratio=true_ratio))
+    assert (first.holds, second.holds) == ((False, True) if side == "reference" else (True, False))
+    assert not audit(replace(log, log_ratio=true_ratio)).certified
+
+
+def test_identities_find_log_probabilities_of_other_tokens() -> None:
+    random = np.random.default_rng(7)
+    log = logged(bandits("wide", 60, 0.3, random), random, samples=6)
+    wrong = replace(log, log_ratio=log.log_ratio + 1.0)
+    found = identities(wrong)
+    assert found[0].estimate.low is not None
+    assert found[0].estimate.low > 1
+    assert "can't be of the same tokens" in audit(wrong).objections[0].text
