@@ -25,6 +25,16 @@ def points(estimate: dict[str, Any], digits: int = 0) -> str:
     return text
 
 
+def signed(estimate: dict[str, Any], digits: int = 2) -> str:
+    """A difference in its own units, such as `+0.31 (+0.12 to +0.50)`."""
+    if estimate.get("value") is None:
+        return "–"
+    scaled = {
+        key: None if estimate.get(key) is None else estimate[key] / 100 for key in ("value", "low", "high")
+    }
+    return points(scaled, digits)
+
+
 def _signed(share: float, digits: int) -> str:
     number = round(100 * share, digits)
     return f"{number:+.{digits}f}".replace("-", "−") if number else "0"

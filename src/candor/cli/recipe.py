@@ -22,6 +22,8 @@ _KINDS = {
     "chat": ("candor.chat.recipe", "ChatRecipe"),
     "think": ("candor.reasoning.think.recipe", "ThinkRecipe"),
     "rl": ("candor.reasoning.rl.recipe", "RlRecipe"),
+    "rlhf": ("candor.rewards.rlhf.recipe", "RlhfRecipe"),
+    "hacking": ("candor.rewards.hacking.recipe", "HackingRecipe"),
     "emerge": ("candor.reasoning.scratch.recipe", "EmergeRecipe"),
 }
 

@@ -103,7 +103,10 @@ class Proxies:
 
 
 def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer | None:
-    """What holds the arm back; its weight is from the labelled replies, never from the policy's gold."""
+    """What holds the arm back; its weight is from the labelled replies, never from the policy's gold.
+
+    chi2 takes the upper limit of λ; max-min the estimate of r, at whose lower limit it would hardly move.
+    """
     known = trusted.calibration
     if arm.name in ("kl", "kl-loss"):
         assert arm.weight is not None
@@ -111,5 +114,5 @@ def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer | None:
     if arm.name in ("chi2", "par+chi2"):
         return ChiSquare((arm.weight or 1.0) * known.residual_sd_high)
     if arm.name == "max-min":
-        return MaxMin(max(known.r_overall_low, 1e-3), trusted.mean, known.sd_proxy_overall)
+        return MaxMin(max(known.r_overall, 1e-3), trusted.mean, known.sd_proxy_overall)
     return None

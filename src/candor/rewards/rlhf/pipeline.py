@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from candor.core.errors import CandorError, InputError
+from candor.core.errors import InputError
 from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
 from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
@@ -29,6 +29,7 @@ from candor.rewards.audit.words import as_json, headline
 from candor.rewards.calibration import Calibration, calibrate
 from candor.rewards.model import load_reward
 from candor.rewards.replies import Replies, Writer
+from candor.rewards.rlhf.labels import gold_of, labels_by_hand, no_labels
 from candor.rewards.rlhf.prompts import PromptSet, read_prompts
 from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards
 from candor.rewards.rlhf.recipe import RlhfRecipe
@@ -36,7 +37,6 @@ from candor.rl.loop import RlStep, train_policy
 from candor.rl.problem import Problem
 from candor.rl.problems import ProblemSet
 from candor.rl.regularizer import ProxyFacts, Regularizer, regularizer_of
-from candor.rl.reward import Scorer, rewards_of, sample_of
 from candor.rl.rollout import Rollouts
 from candor.train.state import clear_state, read_notes
 
@@ -94,7 +94,13 @@ class RlhfRun:
         drawn = self._writer(model).draw(asked, self.settings.held_out_samples, seed=self._seed(_REFERENCE))
         raw = drawn.table(self._proxy(None).raw(*drawn.flat()))
         rows = [
-            {"id": problem.id, "prompt": problem.question, "completions": texts, "tokens": tokens, "rewards": r}
+            {
+                "id": problem.id,
+                "prompt": problem.question,
+                "completions": texts,
+                "tokens": tokens,
+                "rewards": r,
+            }
             for problem, texts, tokens, r in zip(asked, drawn.texts, drawn.tokens, raw.tolist(), strict=True)
         ]
         write_jsonl(self.run.path("reference.jsonl"), rows)
@@ -110,9 +116,11 @@ class RlhfRun:
         wanted = self.recipe.rl.regularizer
         needed = wanted.name == "max-min" or (wanted.name == "chi2" and wanted.weight is None)
         labelled, rewards = self._to_label(), self._labelled_rewards()
-        gold = self._gold_of(*labelled.flat())
+        gold = self._gold(*labelled.flat())
         if gold is None:
-            gold = self._labels_by_hand(labelled, required=needed)
+            gold = labels_by_hand(self.run.path("to-label.jsonl"), labelled)
+        if gold is None and needed:
+            raise no_labels(self.run.path("to-label.jsonl"), wanted.name, len(rewards))
         if gold is None:
             write_json(self.run.path("calibration.json"), {"labels": 0})
             return
@@ -134,8 +142,8 @@ class RlhfRun:
         )
         if found.r_overall_low <= 0:
             self.reporter.say(
-                "the labels don't show that the reward goes with the truth at all: the guarantee says nothing "
-                "about such a reward; label more replies, or train a better reward model"
+                "the labels don't show that the reward goes with the truth at all: the guarantee says "
+                "nothing about such a reward; label more replies, or train a better reward model"
             )
 
     def learn(self) -> None:
@@ -154,7 +162,11 @@ class RlhfRun:
             def on_step(step: RlStep, rollouts: Rollouts) -> None:
                 self.run.event("step", **{key: _short(value) for key, value in asdict(step).items()})
                 for one in rollouts.samples[: self.settings.kept_samples]:
-                    row = {"step": step.step, "prompt": one[0].problem.question, "completion": one[0].completion}
+                    row = {
+                        "step": step.step,
+                        "prompt": one[0].problem.question,
+                        "completion": one[0].completion,
+                    }
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 file.flush()
                 bar.progress(step.step, step.steps, _note(step))
@@ -182,7 +194,7 @@ class RlhfRun:
         entries: list[Entry] = []
         for place, (source, replies) in enumerate((("reference", drawn), ("policy", after))):
             problems, texts = replies.flat()
-            rewards, gold = proxy.of(problems, texts), self._gold_of(problems, texts)
+            rewards, gold = proxy.of(problems, texts), self._gold(problems, texts)
             if gold is None:
                 gold = self._known_gold(len(texts)) if source == "reference" else np.full(len(texts), np.nan)
             entries += [
@@ -233,8 +245,8 @@ class RlhfRun:
         self._warned = True
         self.reporter.say(
             f"step {step.step}: the policy is so far from the reference that {step.effective:.1%} of the "
-            "reference's replies stand for it; χ² is hardly known there, and the bound is no promise: a larger "
-            "weight, or a smaller learning rate"
+            "reference's replies stand for it; χ² is hardly known there, and the bound is no promise: a "
+            "larger weight, or a smaller learning rate"
         )
 
     def _proxy_name(self) -> str:
@@ -287,53 +299,9 @@ class RlhfRun:
     def _labelled_rewards(self) -> np.ndarray:
         return self._proxy(self._reference_rewards()).of(*self._to_label().flat())
 
-    def _gold_of(self, problems: list[Problem], texts: list[str]) -> np.ndarray | None:
+    def _gold(self, problems: list[Problem], texts: list[str]) -> np.ndarray | None:
         """The true reward where something computes it, [n]."""
-        spec = self.recipe.gold
-        if spec is None:
-            return None
-        if ".py:" not in spec:
-            asked = [self.prompts.prompt(one) for one in problems]
-            return load_reward(spec).score(asked, texts)
-        scorer: Scorer = rewards_of([spec])
-        samples = [
-            sample_of(self.prompts, self.prompts, problem, text, tokens=0, limit=self.settings.max_tokens)
-            for problem, text in zip(problems, texts, strict=True)
-        ]
-        return np.asarray(scorer.score(samples), np.float64)
-
-    def _labels_by_hand(self, wanted: Replies, *, required: bool) -> np.ndarray | None:
-        """Labels that someone wrote into to-label.jsonl; None if nobody did and none are needed."""
-        file, (problems, texts) = self.run.path("to-label.jsonl"), wanted.flat()
-        if not file.exists():
-            rows = [
-                {"prompt": p.question, "completion": text, "gold": None}
-                for p, text in zip(problems, texts, strict=True)
-            ]
-            write_jsonl(file, rows)
-        gold = np.full(len(texts), np.nan)
-        for line, row in read_json_lines(file):
-            value = row.get("gold")
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise InputError(
-                    f"expected a number, found {value!r}", path=file, line=line, field="gold",
-                    fix="write how good the completion is, as a number, or null where you can't say",
-                )  # fmt: skip
-            if line > len(texts) or row.get("completion") != texts[line - 1]:
-                raise InputError(
-                    "is not the completion that was written here", path=file, line=line, field="completion",
-                    fix="keep the file's rows and their order, and change `gold` alone",
-                )  # fmt: skip
-            gold[line - 1] = np.nan if value is None else value
-        if np.isfinite(gold).any():
-            return gold
-        if not required:
-            return None
-        raise CandorError(
-            f"the weight of {self.recipe.rl.regularizer.name} is found from gold labels, and there are none yet",
-            fix=f"write how good each completion is into the field `gold` of {file} ({len(texts)} rows), and "
-            "run the same command again; or give --gold path.py:function, or --weight",
-        )
+        return None if self.recipe.gold is None else gold_of(self.recipe.gold, self.prompts, problems, texts)
 
     def _known_gold(self, count: int) -> np.ndarray:
         """Labels by hand, at their places among the reference's replies to the held-out prompts."""

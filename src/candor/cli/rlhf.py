@@ -1,0 +1,124 @@
+"""`candor rlhf`: a policy learns from a reward model, with a guarantee against reward hacking."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.core.errors import CandorError
+
+if TYPE_CHECKING:
+    from candor.rewards.rlhf.pipeline import RlhfRun
+
+
+def rlhf(
+    out: Out,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="The policy: checkpoint folder, hub id, .gguf file, or `smollm2`."),
+    ] = None,
+    reward: Annotated[
+        str | None,
+        typer.Option(
+            "--reward", help="Run folder of `candor reward train`, or any checkpoint with one label."
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", help='JSON Lines with "prompt" (a text or messages), or .txt, one a line.'),
+    ] = None,
+    regularizer: Annotated[
+        str | None,
+        typer.Option(
+            "--regularizer",
+            help="`chi2` (√χ², with the guarantee; the default), `max-min`, `kl` (k1 in the reward), `kl-loss` "
+            "(GRPO's k3), or `none`.",
+        ),
+    ] = None,
+    weight: Annotated[
+        float | None,
+        typer.Option(
+            "--weight", min=0, help="Of chi2, kl, kl-loss; chi2 without one finds it from gold labels."
+        ),
+    ] = None,
+    gold: Annotated[
+        str | None,
+        typer.Option(
+            "--gold",
+            help="What computes the true reward: `path.py:function` of (problem, completion), WHICH IS RUN, or "
+            "another reward model. Without it you are asked to label some replies.",
+        ),
+    ] = None,
+    combine: Annotated[
+        str | None,
+        typer.Option("--combine", help="Of an ensemble: `mean`, `worst`, `uncertainty` or `averaged`."),
+    ] = None,
+    transform: Annotated[
+        str | None, typer.Option("--transform", help="Of the reward: `none`, `par` or `clip`.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, help="Longest reply.")] = None,
+    recipe: RecipeFile = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Train a policy on a reward that is only half trusted, so that the truth gains, too.
+
+    Example: candor rlhf --model smollm2 --reward runs/reward --prompts prompts.jsonl --out runs/rlhf
+
+    A reward model is a proxy: it goes with what you want by some correlation r, and where a policy optimises it
+    hard, it finds what the proxy likes and you don't. With `chi2` the policy maximises
+    reward - λ · √χ²(policy‖model), and λ = (deviation of the reward) · √(1 - r²) makes that a lower bound of
+    the true gain: no label of the policy's own replies is needed. r comes from gold labels of the *model's*
+    replies, 50 prompts × 4 by default. The run stops once with a file to-label.jsonl for you to fill in (or
+    takes --gold), and goes on when you give the same command again.
+
+    At the end both are asked the held-out prompts, and an audit says what that shows: whether the gain is
+    certified, and what would settle it if not.
+    """
+    from candor.core.progress import Reporter  # noqa: PLC0415
+    from candor.core.recipe import read_recipe  # noqa: PLC0415
+    from candor.core.run import Run  # noqa: PLC0415
+    from candor.rewards.rlhf.recipe import RlhfRecipe  # noqa: PLC0415
+
+    options: dict[str, Any] = {
+        "model.name": model,
+        "reward.model": reward,
+        "reward.combine": combine,
+        "reward.transform": transform,
+        "prompts": None if prompts is None else str(prompts),
+        "gold": gold,
+        "rl.regularizer.name": regularizer,
+        "rl.regularizer.weight": weight,
+        "rl.steps": steps,
+        "rl.max_tokens": max_tokens,
+    }
+    settings = read_recipe(RlhfRecipe, recipe, overrides or (), options)
+    run = Run.start(out, settings)
+    from candor.rewards.rlhf.pipeline import RlhfRun  # noqa: PLC0415
+
+    try:
+        job = RlhfRun(run, Reporter("json" if as_json else "auto"))
+        job.complete()
+    except CandorError:
+        run.discard_if_empty()
+        raise
+    _finish(job, as_json)
+
+
+def _finish(job: RlhfRun, as_json: bool) -> None:
+    from candor.report import render_report  # noqa: PLC0415
+
+    page = render_report(job.run.folder)
+    metrics, checkpoint = job.run.path("metrics.json"), job.run.path("checkpoint")
+    if as_json:
+        print(json.dumps({"metrics": str(metrics), "checkpoint": str(checkpoint), "report": str(page)}))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"checkpoint: {checkpoint}", markup=False)
+    console.print(f"report:     {page}", markup=False)
