@@ -29,10 +29,7 @@ def signed(estimate: dict[str, Any], digits: int = 2) -> str:
     """A difference in its own units, such as `+0.31 (+0.12 to +0.50)`."""
     if estimate.get("value") is None:
         return "–"
-    scaled = {
-        key: None if estimate.get(key) is None else estimate[key] / 100 for key in ("value", "low", "high")
-    }
-    return points(scaled, digits)
+    return points({key: value / 100 for key, value in estimate.items() if value is not None}, digits)
 
 
 def _signed(share: float, digits: int) -> str:

@@ -23,7 +23,7 @@ def hacking(
         typer.Option(
             "--arm",
             help="One of the ways to learn, repeatable: `none`, `kl=0.1`, `kl-loss=0.1`, `chi2`, `chi2=0.5`, "
-            "`max-min`, `mean`, `worst`, `uncertainty`, `par`, `par+chi2`. Default: all, with several weights.",
+            "`max-min`, `mean`, `worst`, `uncertainty`, `par`, `par+chi2`. Default: all, at several weights.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Fixes everything.")] = None,
@@ -38,8 +38,8 @@ def hacking(
     A small language model answers questions; what an answer is truly worth is known, and reward models learn
     it badly from 500 pairs of which a quarter are labelled the wrong way. One policy for each arm then learns
     from the same reward model. Shown is what became of the proxy and of the truth: with no regulariser the
-    proxy goes up and the truth goes down. √χ² takes its weight from 200 labelled answers of the model as it was
-    at first; no arm is told what its own answers are worth.
+    proxy goes up and the truth goes down. √χ² takes its weight from 200 labelled answers of the model as it
+    was at first; no arm is told what its own answers are worth.
     """
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415

@@ -36,8 +36,8 @@ def rlhf(
         str | None,
         typer.Option(
             "--regularizer",
-            help="`chi2` (√χ², with the guarantee; the default), `max-min`, `kl` (k1 in the reward), `kl-loss` "
-            "(GRPO's k3), or `none`.",
+            help="`chi2` (√χ², with the guarantee; the default), `max-min`, `kl` (k1 in the reward), "
+            "`kl-loss` (GRPO's k3), or `none`.",
         ),
     ] = None,
     weight: Annotated[
@@ -50,8 +50,8 @@ def rlhf(
         str | None,
         typer.Option(
             "--gold",
-            help="What computes the true reward: `path.py:function` of (problem, completion), WHICH IS RUN, or "
-            "another reward model. Without it you are asked to label some replies.",
+            help="What computes the true reward: `path.py:function` of (problem, completion), WHICH IS RUN, "
+            "or another reward model. Without it you are asked to label some replies.",
         ),
     ] = None,
     combine: Annotated[
@@ -71,8 +71,8 @@ def rlhf(
 
     Example: candor rlhf --model smollm2 --reward runs/reward --prompts prompts.jsonl --out runs/rlhf
 
-    A reward model is a proxy: it goes with what you want by some correlation r, and where a policy optimises it
-    hard, it finds what the proxy likes and you don't. With `chi2` the policy maximises
+    A reward model is a proxy: it goes with what you want by some correlation r, and a policy that optimises
+    it hard finds what the proxy likes and you don't. With `chi2` the policy maximises
     reward - λ · √χ²(policy‖model), and λ = (deviation of the reward) · √(1 - r²) makes that a lower bound of
     the true gain: no label of the policy's own replies is needed. r comes from gold labels of the *model's*
     replies, 50 prompts × 4 by default. The run stops once with a file to-label.jsonl for you to fill in (or

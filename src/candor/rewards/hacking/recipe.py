@@ -60,7 +60,7 @@ class HackingRecipe(Settings):
     model: SmallModel = SmallModel(depth=2)
     pretrain: Schooling = Schooling(updates=400)
     preferences: PreferenceSettings = PreferenceSettings()
-    # The best of six by accuracy on other pairs: at 5e-4 and more, or in more passes, noise is learned by heart.
+    # The best of six by accuracy on other pairs: at 5e-4 and more, noise is learned by heart.
     reward: LearnSettings = LearnSettings(learning_rate=2e-4, epochs=5, dtype="float32")
     labels: LabelSettings = LabelSettings()
     rl: LearningSettings = LearningSettings(
