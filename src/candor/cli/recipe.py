@@ -22,6 +22,7 @@ _KINDS = {
     "chat": ("candor.chat.recipe", "ChatRecipe"),
     "think": ("candor.reasoning.think.recipe", "ThinkRecipe"),
     "rl": ("candor.reasoning.rl.recipe", "RlRecipe"),
+    "audit": ("candor.rewards.audit.recipe", "AuditRecipe"),
     "emerge": ("candor.reasoning.scratch.recipe", "EmergeRecipe"),
 }
 
