@@ -52,7 +52,7 @@ $(STAMP): pyproject.toml constraints.txt
 # What only slow tests need: other programs that Candor works with. reasoning-gym wants pyfiglet 1.0.2, and mendeleev
 # an older one, which only its own command uses (and which needs a setuptools that is gone).
 $(SLOW_STAMP): $(STAMP)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[lm-eval,datatrove,reasoning-imports]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[lm-eval,datatrove,reasoning-imports,trl]"
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps reasoning-gym==0.1.25 pyfiglet==1.0.2
 	@touch $@
 

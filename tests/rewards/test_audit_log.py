@@ -7,39 +7,15 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from audit_rows import Row, rows_of
 from candor.core.errors import InputError
 from candor.rewards.audit import audit, read_log
 from candor.rewards.audit.checks import duplicate_pairs, identities
 from candor.rewards.audit.simulate import bandits, logged
-
-Row = dict[str, Any]
-
-
-def rows_of(seed: int = 0, prompts: int = 40, samples: int = 4, **how: Any) -> list[Row]:
-    """A log of bandits as its lines."""
-    random = np.random.default_rng(seed)
-    log = logged(bandits("wide", prompts, 0.4, random), random, samples=samples, **how)
-    rows = []
-    for i in range(len(log.proxy)):
-        own, other = log.logp_own[i], log.log_ratio[i]
-        policy, reference = (own, own - other) if log.policy[i] else (own + other, own)
-        rows.append(
-            {
-                "prompt": f"prompt {log.prompt[i]}",
-                "source": "policy" if log.policy[i] else "reference",
-                "proxy": log.proxy[i],
-                "gold": None if np.isnan(log.gold[i]) else log.gold[i],
-                "logp_policy": min(policy, 0.0),
-                "logp_reference": min(reference, 0.0),
-                "completion": log.text[i],
-            }
-        )
-    return rows
 
 
 @pytest.fixture
@@ -144,7 +120,7 @@ def test_equal_completions_that_their_probability_explains_are_no_duplicates() -
 def test_identities_find_truncated_sampling_that_no_field_names(side: str) -> None:
     """Arms below a probability are never drawn: where the other side likes these, its mass is missing."""
     random = np.random.default_rng(6)
-    made = bandits("wide", 150, 0.5, random)
+    made = bandits("wide", 150, 1.0, random)
     honest = identities(logged(made, random, samples=6))
     assert all(one.holds for one in honest)
     own, other = made.reference_PA, made.policy_PA
@@ -152,7 +128,7 @@ def test_identities_find_truncated_sampling_that_no_field_names(side: str) -> No
     # As min-p sampling does, with the arms that the side itself likes less than the other one does.
     cut = np.where((own < 0.1 * own.max(axis=1, keepdims=True)) & (other > own), 1e-300, own)
     drawn = replace(made, **{f"{side}_PA": cut})
-    log = logged(drawn, random, samples=6)
+    log = logged(drawn, random, samples=20)
     arm = np.array(log.text, dtype=int)
     true_ratio = np.log(made.policy_PA[log.prompt, arm] / made.reference_PA[log.prompt, arm])
     first, second = identities(replace(log, log_ratio=true_ratio))

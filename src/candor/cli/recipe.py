@@ -24,6 +24,7 @@ _KINDS = {
     "rl": ("candor.reasoning.rl.recipe", "RlRecipe"),
     "rlhf": ("candor.rewards.rlhf.recipe", "RlhfRecipe"),
     "hacking": ("candor.rewards.hacking.recipe", "HackingRecipe"),
+    "audit": ("candor.rewards.audit.recipe", "AuditRecipe"),
     "emerge": ("candor.reasoning.scratch.recipe", "EmergeRecipe"),
 }
 

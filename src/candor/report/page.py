@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from candor.core.files import write_text
 from candor.report import confidence_figures, outcome_figures, story, tables, wording
+from candor.report.audit_page import render_audit_page
 from candor.report.base_page import render_base_page
 from candor.report.chat_page import render_chat_page
 from candor.report.evidence import Evidence, number_of, read_evidence
@@ -60,6 +61,7 @@ def render_report(run: Path) -> Path:
         "chat": render_chat_page,
         "think": render_think_page,
         "rl": render_rl_page,
+        "audit": render_audit_page,
     }
     write_text(path, pages.get(evidence.kind, render_page)(evidence))
     return path

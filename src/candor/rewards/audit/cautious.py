@@ -43,6 +43,8 @@ class Cautious:
     Attributes:
         ratio: (gain_M - allowance) / √χ²_M in the proxy's units, with limits. A certificate needs it above
             sd(e). The value itself is without the allowance.
+        bound: the lower limit of the true gain that it gives, in units of gold; above 0 where the
+            certificate's inequality holds, and only there.
         largest: M.
         beyond: δ, and its upper limit.
         allowance: what the upper limit of δ costs, in the proxy's units.
@@ -50,6 +52,7 @@ class Cautious:
     """
 
     ratio: Limits
+    bound: float
     largest: float
     beyond: Limits
     allowance: float
@@ -80,8 +83,11 @@ def cautious_gain(log: Log, calibration: Calibration, *, confidence: float = 0.9
     terms = 2 * (np.minimum(ratio, largest) - 1) ** 2 / (1 + ratio)
     sides = [shared & ~log.policy, ours]
     chi2_P = sum(prompt_means(terms[side], log.prompt[side], log.prompts) for side in sides)[log.shared] / 2  # type: ignore[index]
+    rows_PK = np.stack([gain_P, chi2_P], axis=1)
+    found = _ratio(rows_PK, allowance, how)
     return Cautious(
-        ratio=_ratio(np.stack([gain_P, chi2_P], axis=1), allowance, how),
+        ratio=found,
+        bound=_bound(rows_PK, allowance, found, calibration, how),
         largest=largest,
         beyond=beyond,
         allowance=allowance,
@@ -130,3 +136,16 @@ def _ratio(rows_PK: Floats, allowance: float, how: dict) -> Limits:
         return Limits(value, -np.inf, np.inf)
     found = limits(rows_PK, lambda m: np.log(m[..., 0] - allowance) - np.log(m[..., 1]) / 2, **how)
     return Limits(value, float(np.exp(found.low)), max(value, float(np.exp(found.high))))
+
+
+def _bound(rows_PK: Floats, allowance: float, ratio: Limits, calibration: Calibration, how: dict) -> float:
+    """The lower limit of (gain - allowance - sd(e) · √χ²) / a, with the sign that the ratio decides."""
+    error = calibration.residual_sd_high
+    if ratio.low > error:
+        chi2 = limits(rows_PK, lambda m: np.log(m[..., 1]), **how)
+        # A larger slope makes a positive bound smaller and a negative one less negative.
+        return float((ratio.low - error) * np.exp(chi2.low / 2) / calibration.slope_high)
+    if not calibration.slope_low > 0:
+        return -np.inf
+    margin = limits(rows_PK, lambda m: m[..., 0] - error * np.sqrt(np.maximum(m[..., 1], 0.0)), **how)
+    return min(0.0, float(margin.low - allowance)) / calibration.slope_low

@@ -41,7 +41,11 @@ LEAST_LABELLED_PROMPTS = 20
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds on the true gain, in units of gold: at the estimates, and at the cautious end of all of them."""
+    """Bounds on the true gain, in units of gold: at the estimates, and at the cautious end of all of them.
+
+    `residual_low` is that of the certificate. The other two take it that gold labels have shown every error
+    of the proxy, in proportion.
+    """
 
     theorem: float
     theorem_low: float
@@ -161,10 +165,10 @@ def _numbers(measured: Measured) -> tuple[Limits | None, Limits | None, Bounds |
         Limits(*(float(end) / calibration.sd_proxy for end in (one.value, one.low, one.high)))
         for one in (cautious.ratio, Limits(calibration.residual_sd, 0.0, calibration.residual_sd_high))
     )
-    return kappa, needed, _bounds(measured, calibration)
+    return kappa, needed, _bounds(measured, calibration, cautious.bound)
 
 
-def _bounds(measured: Measured, calibration: Calibration) -> Bounds:
+def _bounds(measured: Measured, calibration: Calibration, residual_low: float) -> Bounds:
     gain, chi2 = measured.proxy_gain, measured.distance.chi2
     sd_proxy, sd_gold = calibration.sd_proxy_overall, calibration.sd_gold_overall
     r = calibration.r_overall
@@ -176,9 +180,5 @@ def _bounds(measured: Measured, calibration: Calibration) -> Bounds:
         ends = bound(np.full(200, gain.low / sd_proxy), np.full(200, chi2.high), rs)
         worst[name] = at, float(np.min(ends)) * sd_gold
     at_estimate = residual_bound(gain.value, chi2.value, calibration.slope, calibration.residual_sd)
-    numerator = residual_bound(gain.low, chi2.high, 1.0, calibration.residual_sd_high)
-    # A larger slope makes a positive bound smaller and a negative one less negative.
-    slope = calibration.slope_high if numerator > 0 else calibration.slope_low
-    residual_low = numerator / slope if slope > 0 else -np.inf
     (theorem, theorem_low), (max_min, max_min_low) = worst["theorem"], worst["max_min"]
-    return Bounds(theorem, theorem_low, max_min, max_min_low, float(at_estimate), float(residual_low))
+    return Bounds(theorem, theorem_low, max_min, max_min_low, float(at_estimate), residual_low)
