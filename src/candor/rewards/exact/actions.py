@@ -1,8 +1,8 @@
-"""The same proxy rewards with a penalty on *action distributions*, state by state, as chat models are trained.
+"""The same proxy rewards with a penalty on *action distributions*, state by state, as is usual.
 
     maximise  J(π, R̃) - c · E_{s ~ μ_π}[D(π(·|s) ‖ π₀(·|s))]
 
-also has an exact optimum: a regularised process (Geist, Scherrer & Pietquin 2019), solved by policy iteration.
+also has an exact optimum: a regularised process (Geist, Scherrer & Pietquin 2019), by policy iteration.
 Nothing certifies it: a policy that deviates a little in each state may end where the reference never goes.
 """
 
@@ -43,7 +43,10 @@ def kl_best_response(reference_SA: Floats, found_SA: Floats, strength: float) ->
 
 
 def chi2_best_response(reference_SA: Floats, found_SA: Floats, strength: float) -> Floats:
-    """π = π₀ (Q - ν)₊ / c, the largest Σ π Q - (c/2) · χ²(π‖π₀) in each state; ν as in `optimum.chi2_family`."""
+    """π = π₀ (Q - ν)₊ / c, the largest Σ π Q - (c/2) · χ²(π‖π₀) in each state.
+
+    ν as in `optimum.chi2_family`.
+    """
     order_SA = np.argsort(-found_SA, axis=1)
     q_SA = np.take_along_axis(reference_SA, order_SA, axis=1)
     falling_SA = np.take_along_axis(found_SA, order_SA, axis=1)
@@ -90,7 +93,10 @@ def action_penalised(
         found_SA = process.action_values(value_S, reward_SA)
         policy_SA = respond(reference_SA, found_SA, strength)
         paid_S = factor * strength * measure(policy_SA, reference_SA)
-        previous, residual = residual, float(np.abs((policy_SA * found_SA).sum(axis=1) - paid_S - value_S).max())
+        previous, residual = (
+            residual,
+            float(np.abs((policy_SA * found_SA).sum(axis=1) - paid_S - value_S).max()),
+        )
         if residual < 1e-13 or (residual < 1e-9 and residual >= previous):
             break
     occupancy_SA = process.occupancy(policy_SA)

@@ -2,8 +2,8 @@
 
     maximise  Σ μ R̃ - c · E_μ₀[f(μ/μ₀)]   over all occupancy measures μ      f(L) = (L² - 1)/2  or  L log L
 
-is convex in μ, and its dual has one variable a state and no constraint (Nachum & Dai 2020; OptiDICE, Lee et al.
-2021): with A(s, a) = R̃ + γ V(next) - V(s) and f* the conjugate of f over L ≥ 0,
+is convex in μ, and its dual has one variable a state and no constraint (Nachum & Dai 2020; OptiDICE,
+Lee et al. 2021): with A(s, a) = R̃ + γ V(next) - V(s) and f* the conjugate of f over L ≥ 0,
 
     minimise  (1 - γ) V(start) + c · E_μ₀[f*(A/c)]   over V      then  μ/μ₀ = f*'(A/c)
 
@@ -31,7 +31,8 @@ from candor.rewards.exact.process import Floats, Process, policy_of
 _STEPS = 200  # of Newton; some ten are needed
 # Strengths in standard deviations of the proxy: nearly no change, and nearly none but the best policy.
 _STRONGEST, _WEAKEST = 1e3, 1e-3
-_EXACT = 1e-14  # Newton stops when the dual falls by less, relative to the largest reward
+_RIDGE = 1e-9
+_FLOW_ERROR = 1e-13  # probability that is in the wrong place when Newton stops
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def penalised(
         value_S: V to start from, of a neighbouring strength.
     """
     B, weight, reward = process.lookahead, reference_SA.ravel(), reward_SA.ravel()
-    reference_policy_SA = policy_of(reference_SA, process.uniform_SA)
+    reference_policy_SA = policy_of(reference_SA, process.uniform)
     V = process.values(reference_policy_SA, reward_SA) if value_S is None else value_S
 
     def scaled(V: Floats) -> Floats:
@@ -125,22 +126,24 @@ def penalised(
 
     # A constant more in V is (1 - γ) of it less in A.
     V = V + strength * divergence.excess(scaled(V), weight) / (1 - process.discount)
-    now = dual(V)
+    now, scale = dual(V), float(np.abs(reward).max())
     for _ in range(_STEPS):
         x = scaled(V)
-        gradient = B.T @ (weight * divergence.ratio(x))
-        gradient[0] += 1 - process.discount
-        curvature = B.T @ sparse.diags(weight * divergence.slope(x) / strength) @ B
-        # Where the optimum never comes V is free, and the curvature is 0 there: a trace of what it would be
-        # if everything were visited as by the reference.
-        ridge = sparse.diags((1e-9 * (abs(B).T @ weight) + 1e-14) / strength)
-        step = splu((curvature + ridge).tocsc()).solve(gradient)
-        size, wanted = 1.0, 1e-4 * float(gradient @ step)
-        while size > 1e-12 and dual(V - size * step) > now - size * wanted:
-            size /= 2
-        V, before, now = V - size * step, now, dual(V - size * step)
-        if before - now < _EXACT * float(np.abs(reward).max()):
+        violated = B.T @ (weight * divergence.ratio(x))  # the dual's gradient is what the flow lacks
+        violated[0] += 1 - process.discount
+        if np.abs(violated).sum() < _FLOW_ERROR:
             break
+        curvature = B.T @ sparse.diags(weight * divergence.slope(x) / strength) @ B
+        # Where the optimum never comes V is free, and the curvature is 0: there a trace of what it would be
+        # if everything were visited as by the reference.
+        ridge = sparse.diags((_RIDGE * (abs(B).T @ weight) + 1e-14) / strength)
+        step = splu((curvature + ridge).tocsc()).solve(violated)
+        size, wanted = 1.0, 1e-4 * float(violated @ step)
+        # Room for rounding: near the optimum the dual is flat long before the flow is right.
+        while size > 1e-6 and dual(V - size * step) > now - size * wanted + 1e-13 * scale:
+            size /= 2
+        V = V - size * step
+        now = dual(V)
     ratio_SA = divergence.ratio(scaled(V)).reshape(reward_SA.shape)
     policy_SA = policy_of(reference_SA * ratio_SA, reference_policy_SA)
     occupancy_SA = process.occupancy(policy_SA)
@@ -169,8 +172,8 @@ def largest_kappa(process: Process, reference_SA: Floats, delta_SA: Floats) -> f
     """The supremum of gain / sqrt(χ²) over all policies but the reference.
 
     A policy can't move its occupancy in any direction: small moves h = L - 1 fulfil the flow's equations, and
-    the best of them is what of δ is orthogonal in L²(μ₀) to all γ V(next) - V(s). In a bandit nothing is in the
-    way, and it is 1. Where it is below sqrt(1 - r²), no policy at all can be certified.
+    the best of them is what of δ is orthogonal in L²(μ₀) to all γ V(next) - V(s). In a bandit nothing is in
+    the way, and it is 1. Where it is below sqrt(1 - r²), no policy at all can be certified.
     """
     B, weight = process.lookahead, sparse.diags(reference_SA.ravel())
     value_S = splu((B.T @ weight @ B).tocsc()).solve(-(B.T @ (weight @ delta_SA.ravel())))
@@ -217,7 +220,7 @@ def _at_condition(
     """The member of the χ² family at which `missing` is 0; the reference where no policy has the needed κ."""
     reference = penalised(process, reference_SA, delta_SA, Chi2(), _STRONGEST)
     if largest_kappa(process, reference_SA, delta_SA) <= needed:
-        policy_SA = policy_of(reference_SA, process.uniform_SA)
+        policy_SA = policy_of(reference_SA, process.uniform)
         return Solution(policy_SA, reference_SA, np.inf, 0.0, reference.value_S)
     last = reference
 
@@ -229,5 +232,10 @@ def _at_condition(
         chi2 = float((reference_SA * (last.occupancy_SA / reference_SA - 1) ** 2).sum())
         return missing(gain, chi2, strength)
 
-    root = brentq(at, np.log(_WEAKEST), np.log(_STRONGEST), xtol=1e-10)
+    weakest = _WEAKEST
+    while at(np.log(weakest)) > 0:  # with r near 1 hardly anything is penalised
+        weakest /= 10
+        if weakest < _WEAKEST * 1e-4:
+            return last
+    root = brentq(at, np.log(weakest), np.log(_STRONGEST), xtol=1e-10)
     return penalised(process, reference_SA, delta_SA, Chi2(), float(np.exp(root)), last.value_S)

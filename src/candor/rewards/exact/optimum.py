@@ -12,8 +12,8 @@ c² χ² = w² says what fixes c:
     Var = w²
 
 Var rises from 0 (c → 0: the best arm alone) to 1 (c ≥ -min δ: no arm is left out and L = 1 + δ/c), so for
-w < 1, that is for any r > 0, there is exactly one c. Max-min's objective, too, only gains by more proxy reward
-and loses by more χ²; its optimum is therefore of the same family, with another c.
+w < 1, that is for any r > 0, there is exactly one c. Max-min's objective, too, gains by more proxy reward and
+loses by more χ²; its optimum is therefore of the same family, with another c.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def chi2_family(setting: Setting, strength_C: ArrayLike) -> Floats:
     because the left side is the largest of Σ_k q (δ - ν) over k.
     """
     strengths_C1 = np.asarray(strength_C, dtype=np.float64).reshape(-1, 1)
-    ratio_CN = np.zeros((len(strengths_C1), len(setting.delta_N)))
-    for prompt, share in enumerate(setting.prompt_weight_P):
+    ratio_CN = np.zeros((len(strengths_C1), len(setting.delta)))
+    for prompt, share in enumerate(setting.prompt_weight):
         items = np.flatnonzero(setting.prompt_N == prompt)
-        falling = items[np.argsort(-setting.delta_N[items])]
-        q_K, delta_K = setting.weight_N[falling] / share, setting.delta_N[falling]
+        falling = items[np.argsort(-setting.delta[items])]
+        q_K, delta_K = setting.weight_N[falling] / share, setting.delta[falling]
         level_C1 = (((q_K * delta_K).cumsum() - strengths_C1) / q_K.cumsum()).max(axis=1, keepdims=True)
         ratio_CN[:, falling] = np.maximum(delta_K - level_C1, 0.0) / strengths_C1
     return ratio_CN
@@ -62,7 +62,7 @@ def chi2_optimum(setting: Setting, weight: float | None = None) -> Floats:
     """
     w = _of_theory(setting) if weight is None else weight / setting.sd_proxy
     if w >= 1:
-        return np.ones_like(setting.delta_N)
+        return np.ones_like(setting.delta)
     if w < 1e-9:
         return greedy(setting)
 
@@ -80,7 +80,7 @@ def max_min_optimum(setting: Setting) -> Floats:
     _of_theory(setting)
 
     def bound_at(ratio_CN: Floats) -> Floats:
-        gain_C = ratio_CN @ (setting.weight_N * setting.delta_N)
+        gain_C = ratio_CN @ (setting.weight_N * setting.delta)
         chi2_C = np.maximum(ratio_CN**2 @ setting.weight_N - 1, 0.0)
         return max_min_bound(gain_C, chi2_C, np.full_like(gain_C, setting.r))
 
@@ -89,9 +89,9 @@ def max_min_optimum(setting: Setting) -> Floats:
 
 def kl_family(setting: Setting, beta_B: ArrayLike) -> Floats:
     """π/π₀ ∝ exp(proxy/β) within each prompt: the optimum of E[proxy] - β · KL(π‖π₀), [betas, items]."""
-    logs_BN = setting.delta_N / (np.asarray(beta_B, dtype=np.float64).reshape(-1, 1) / setting.sd_proxy)
+    logs_BN = setting.delta / (np.asarray(beta_B, dtype=np.float64).reshape(-1, 1) / setting.sd_proxy)
     ratio_BN = np.empty_like(logs_BN)
-    for prompt, share in enumerate(setting.prompt_weight_P):
+    for prompt, share in enumerate(setting.prompt_weight):
         items = np.flatnonzero(setting.prompt_N == prompt)
         raised = np.exp(logs_BN[:, items] - logs_BN[:, items].max(axis=1, keepdims=True))
         q_K = setting.weight_N[items] / share
@@ -112,11 +112,11 @@ def chi2_in_hindsight(setting: Setting) -> Floats:
 
 def greedy(setting: Setting) -> Floats:
     """π/π₀ without any penalty: each prompt's best arms alone, ties as likely as under π₀, [items]."""
-    best_P = np.full(len(setting.prompt_weight_P), -np.inf)
-    np.maximum.at(best_P, setting.prompt_N, setting.delta_N)
-    top_N = setting.delta_N >= best_P[setting.prompt_N] - 1e-12
+    best_P = np.full(len(setting.prompt_weight), -np.inf)
+    np.maximum.at(best_P, setting.prompt_N, setting.delta)
+    top_N = setting.delta >= best_P[setting.prompt_N] - 1e-12
     share_P = np.bincount(setting.prompt_N, setting.weight_N * top_N)
-    return top_N * (setting.prompt_weight_P / share_P)[setting.prompt_N]
+    return top_N * (setting.prompt_weight / share_P)[setting.prompt_N]
 
 
 def best_of(
@@ -127,7 +127,10 @@ def best_of(
     best = int(value(family(grid)).argmax())
     ends = np.log(grid[[max(best - 1, 0), min(best + 1, _GRID - 1)]])
     refined = minimize_scalar(
-        lambda log_c: -value(family(np.exp(log_c)))[0], bounds=tuple(ends), method="bounded", options={"xatol": 1e-10}
+        lambda log_c: -value(family(np.exp(log_c)))[0],
+        bounds=tuple(ends),
+        method="bounded",
+        options={"xatol": 1e-10},
     )
     found = family([grid[best], float(np.exp(refined.x))])
     return found[int(value(found).argmax())]
@@ -139,7 +142,7 @@ def _true_reward(setting: Setting) -> Callable[[Floats], Floats]:
 
 def _strengths(setting: Setting) -> tuple[float, float]:
     """From where only the best arms are left to where the penalty leaves hardly a gain."""
-    return 1e-7, 1e3 * max(1.0, float(-setting.delta_N.min()))
+    return 1e-7, 1e3 * max(1.0, float(-setting.delta.min()))
 
 
 def _of_theory(setting: Setting) -> float:

@@ -2,8 +2,8 @@
 
     μ_π(s, a) = (1 - γ) Σ_t γᵗ P(s_t = s, a_t = a)        J(π, R) = Σ μ_π(s, a) R(s, a)
 
-μ_π is a distribution over states and actions, and everything that bounds true reward by proxy reward holds for
-it as it does for a bandit's arms. Which measures are some policy's is a set of linear equations, the Bellman
+μ_π is a distribution over states and actions, and all that bounds true reward by proxy reward holds for it
+as it does for a bandit's arms. Which measures are some policy's is a set of linear equations, the Bellman
 flow: Σ_a μ(s, a) = (1 - γ) 1{s = start} + γ Σ μ(s', a') over all (s', a') that lead to s.
 """
 
@@ -43,13 +43,13 @@ class Process:
         return len(self.next_SA)
 
     @cached_property
-    def uniform_SA(self) -> Floats:
+    def uniform(self) -> Floats:
         """The policy that picks each action equally often."""
         return np.full(self.next_SA.shape, 1 / self.next_SA.shape[1])
 
     @cached_property
     def lookahead(self) -> sparse.csr_matrix:
-        """γ V(next) - V(s) as a matrix on V, [states · actions, states]: its transpose is the Bellman flow."""
+        """γ V(next) - V(s) as a matrix on V, [states · actions, states]; transposed, the Bellman flow."""
         states, actions = self.next_SA.shape
         rows = np.arange(states * actions)
         ones = np.ones(len(rows))
@@ -86,7 +86,7 @@ class Process:
 
     def best_policy(self, reward_SA: Floats) -> Floats:
         """A deterministic optimal policy, by policy iteration (Howard 1960); it stops by itself."""
-        policy_SA, actions = self.uniform_SA, self.next_SA.shape[1]
+        policy_SA, actions = self.uniform, self.next_SA.shape[1]
         while True:
             found_SA = self.action_values(self.values(policy_SA, reward_SA), reward_SA)
             best_S = found_SA.argmax(axis=1)

@@ -83,7 +83,9 @@ class Setting:
         columns = [np.asarray(column, dtype=np.float64).ravel() for column in (weight, proxy, true)]
         labels = np.zeros(len(columns[0]), int) if prompts is None else np.asarray(prompts).ravel()
         if len({len(column) for column in (*columns, labels)}) != 1:
-            raise InputError("reference, proxy, true and prompts differ in length", fix="give one of each an arm")
+            raise InputError(
+                "reference, proxy, true and prompts differ in length", fix="give one of each an arm"
+            )
         if not all(np.isfinite(column).all() for column in columns):
             raise InputError("a probability or a reward is no finite number", fix="leave such arms out")
         if (columns[0] <= 0).any() or abs(columns[0].sum() - 1) > 1e-9:
@@ -103,13 +105,13 @@ class Setting:
         return found
 
     @cached_property
-    def prompt_weight_P(self) -> Floats:
+    def prompt_weight(self) -> Floats:
         """How likely each prompt is, [prompts]."""
         return np.bincount(self.prompt_N, self.weight_N)
 
     def within(self, values_N: Floats) -> Floats:
         """Values minus their prompt's mean under the reference, [items]."""
-        mean_P = np.bincount(self.prompt_N, self.weight_N * values_N) / self.prompt_weight_P
+        mean_P = np.bincount(self.prompt_N, self.weight_N * values_N) / self.prompt_weight
         return values_N - mean_P[self.prompt_N]
 
     @cached_property
@@ -123,14 +125,14 @@ class Setting:
         return float(np.sqrt(self.weight_N @ self.within(self.true_N) ** 2))
 
     @cached_property
-    def delta_N(self) -> Floats:
+    def delta(self) -> Floats:
         """δ: the proxy with mean 0 in each prompt and standard deviation 1."""
         return self.within(self.proxy_N) / self.sd_proxy
 
     @cached_property
     def r(self) -> float:
         """The correlation of proxy and true reward, in [-1, 1]."""
-        return float(np.clip(self.weight_N @ (self.delta_N * self.within(self.true_N)) / self.sd_true, -1, 1))
+        return float(np.clip(self.weight_N @ (self.delta * self.within(self.true_N)) / self.sd_true, -1, 1))
 
     @property
     def weight_of_theory(self) -> float:
@@ -140,7 +142,7 @@ class Setting:
     def standing(self, ratio_N: Floats) -> Standing:
         """Where the policy with these ratios to the reference stands, [items] -> numbers."""
         measure_N = self.weight_N * ratio_N
-        gain = float(measure_N @ self.delta_N)
+        gain = float(measure_N @ self.delta)
         chi2 = float(self.weight_N @ (ratio_N - 1) ** 2)
         logs_N = np.log(np.where(ratio_N > 0, ratio_N, 1.0))
         kappa = float(bound.kappa(gain, chi2))
@@ -164,7 +166,7 @@ class Setting:
         policy that changes along δ only has no such direction, and its gain is r · gain whatever the rest is.
         """
         change_N = ratio_N - 1
-        across_N = self.within(change_N - (self.weight_N @ (change_N * self.delta_N)) * self.delta_N)
+        across_N = self.within(change_N - (self.weight_N @ (change_N * self.delta)) * self.delta)
         size = float(np.sqrt(self.weight_N @ across_N**2))
         across_N = across_N / size if size > 1e-12 else np.zeros_like(across_N)
-        return self.r * self.delta_N - np.sqrt(1 - self.r**2) * across_N
+        return self.r * self.delta - np.sqrt(1 - self.r**2) * across_N

@@ -1,13 +1,13 @@
 """The tomato-watering gridworld: a proxy reward that counts what only *looks* watered.
 
-A robot waters tomatoes by standing on them; those more than three cells away dry out at once. The true reward
-of a step is 0.02 for each watered tomato. The proxy is the same, except on the bucket's cell, where everything
-looks watered and it is 0.02 for each cell of the garden. From "AI Safety Gridworlds" (Leike et al. 2017), in
-the form that Laidlaw, Singhal and Dragan (ICLR 2025) published numbers for: map, rewards, distance, horizon
-and discount are theirs.
+A robot waters tomatoes by standing on them; those more than three cells away dry out at once. The true
+reward of a step is 0.02 for each watered tomato. The proxy is the same, except on the bucket's cell, where
+everything looks watered and it is 0.02 for each cell of the garden. From "AI Safety Gridworlds" (Leike et al.
+2017), in the form that Laidlaw, Singhal and Dragan (ICLR 2025) published numbers for: map, rewards, distance,
+horizon and discount are theirs.
 
-Two differences. Theirs spares a tomato that is due to dry now and then (it removes from the list that it walks
-through), so that what happens depends on the order of watering; here all dry. And their reference policy is a
+Two differences. Theirs spares a tomato that is due to dry now and then (it removes from the list that it is
+walking through), so that what happens depends on the order of watering; here all dry. And their reference policy is a
 network after three iterations of PPO on the true reward, which is not to be had as numbers: here it is the
 uniform policy after three exact natural-gradient steps on the true reward, as long as needed for the return
 that was published for it.
