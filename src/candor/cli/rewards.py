@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="rewards",
-    help="What a proxy reward does to the true one, computed exactly; nothing is sampled but where that is "
-    "the point.\n\nA proxy that correlates with the true reward under the reference policy (r > 0) can still be "
-    "*hacked*: optimised, it takes true reward below the reference's. A penalty λ·√χ² with λ = σ̃·√(1 - r²) "
-    "can't be: these verbs show it on bandits, on a gridworld and on a tiny language model, beside KL.\n\n"
+    help="What a proxy reward does to the true one, computed exactly; only training samples.\n\n"
+    "A proxy that correlates with the true reward under the reference policy (r > 0) can still be *hacked*: "
+    "optimised, it takes true reward below the reference's. The optimum with a penalty λ·√χ², "
+    "λ = σ̃·√(1 - r²), is never below. These verbs show it on bandits, on a gridworld and on a tiny language "
+    "model, beside KL.\n\n"
     "Start with: candor rewards bandit",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -74,6 +75,7 @@ def tomato(
             help="True reward an episode of the reference policy (best: 9.74).",
         ),
     ] = 5.96,
+    quick: Annotated[bool, typer.Option("--quick", help="Coarse sweeps, and one reference only.")] = False,
     out: Out = None,
     page: Page = None,
     as_json: Json = False,
@@ -89,7 +91,9 @@ def tomato(
     from candor.rewards.exact.tomato_methods import STEPS, tomato_lab  # noqa: PLC0415
 
     _ready(out, page)
-    found = _run("tomato garden", STEPS, as_json, lambda bar: tomato_lab(bar, reference))
+    found = _run(
+        "tomato garden", STEPS, as_json, lambda bar: tomato_lab(bar, true_return=reference, quick=quick)
+    )
     _finish("tomato", found, out, page, as_json)
 
 
@@ -145,7 +149,9 @@ def _finish(lab: str, found: dict[str, Any], out: Path | None, page: Path | None
         from candor.report.rewards_exact_page import render_rewards_exact_page  # noqa: PLC0415
 
         command = " ".join(["candor", *map(shlex.quote, sys.argv[1:])])
-        write_text(page, render_rewards_exact_page(result, words, command))
+        write_text(
+            page, render_rewards_exact_page(result, words.headline, words.sentences, words.tables, command)
+        )
     if as_json:
         print(json.dumps(result))
         return

@@ -103,10 +103,10 @@ def _bandit(found: dict[str, Any]) -> Told:
             ),
         ],
         [
-            f"three arms: √χ² reaches a true reward of {chi2['true']:.3f}, and KL {kl['true']:.3f} at the β that suits "
-            "it best; to avoid the third arm, KL has to avoid the second",
-            f"KL with hindsight has the higher mean gain in: {', '.join(lost) or 'none'}; √χ², which had no hindsight, "
-            f"in: {', '.join(won) or 'none'}",
+            f"three arms: √χ² reaches a true reward of {chi2['true']:.3f}, and KL {kl['true']:.3f} at the β that "
+            "suits it best; to avoid the third arm, KL has to avoid the second",
+            f"the mean gain is higher for KL with hindsight in: {', '.join(lost) or 'no family'}; for √χ² at the "
+            f"theory's λ, without hindsight, in: {', '.join(won) or 'no family'}",
             "where nothing is to be feared, a guarantee costs: compare with √χ² at its best λ",
         ],
     )  # fmt: skip
@@ -140,11 +140,11 @@ def _tomato(found: dict[str, Any]) -> Told:
     gaps = [row["gap"] for name, row in methods.items() if "gap" in row]
     reference, theory = methods["reference"], methods["chi2, theory"]
     return Told(
-        f"√χ² of occupancies at the theory’s λ earns {theory['true_return']:.2f} tomatoes’ worth an episode, where the "
-        f"reference earns {reference['true_return']:.2f}.",
+        f"√χ² of occupancies at the theory’s λ earns a true reward of {theory['true_return']:.2f} an episode, where "
+        f"the reference earns {reference['true_return']:.2f}.",
         [
             (
-                f"Tomato garden: {facts['states']} states, r = {facts['r']:.3f}, λ = {facts['weight_of_theory']:.4f} a step",
+                f"Tomato garden, {facts['states']} states: r = {facts['r']:.3f}, λ = {facts['weight_of_theory']:.4f}",
                 ["", "true an episode", "proxy", "on the bucket", "χ²", "κ", "true gain, σ", "max-min bound"],
                 rows,
             ),
@@ -164,8 +164,8 @@ def _tomato(found: dict[str, Any]) -> Told:
             ),
         ],
         [
-            f"a policy is certified from κ = {facts['needed_kappa']:.3f} on; the largest that any policy has is "
-            f"{facts['largest_kappa']:.3f} (in a bandit it is 1)",
+            f"a policy is certified from κ = {facts['needed_kappa']:.3f} on; the largest that any policy has here "
+            f"is {facts['largest_kappa']:.3f} (in a bandit it is 1)",
             "where the κ possible is below the κ needed, √χ² at the theory's λ stays at the reference",
             "the same λ on action distributions, state by state, does not keep the robot off the bucket",
             f"all are optima: none is further from the best of its kind than {max(gaps):.0e} (reward a step)",
@@ -181,9 +181,9 @@ def _enumerated(found: dict[str, Any]) -> Told:
         for claim in found["claims"]
     ]  # fmt: skip
     trained = [
-        [name, f"{end['true']:.2f}", f"{end['proxy']:.2f}", f"{end['chi2']:.3g}", f"{end['chi2_estimate']:.3g}",
-         f"{end['true_gain']:+.2f}", f"{end['max_min']:+.2f}", "hacked" if end["hacked"] else
-         "certified" if end["certified"] else ""]
+        [_arm(name), f"{end['true']:.2f}", f"{end['proxy']:.2f}", f"{end['chi2']:.3g}",
+         f"{end['chi2_estimate']:.3g}", f"{end['true_gain']:+.2f}", f"{end['max_min']:+.2f}",
+         "hacked" if end["hacked"] else "certified" if end["certified"] else ""]
         for name, end in ((name, history[-1]) for name, history in runs.items())
     ]  # fmt: skip
     estimators = [
@@ -202,10 +202,10 @@ def _enumerated(found: dict[str, Any]) -> Told:
         for row in found["best_of"]
     ]  # fmt: skip
     chi2, none, best = runs["chi2"][-1], runs["none"][-1], found["optima"]["chi2"]
-    hacked = [name for name, history in runs.items() if history[-1]["hacked"]]
+    hacked = [_arm(name) for name, history in runs.items() if history[-1]["hacked"]]
     return Told(
-        f"Trained from samples, √χ² at the theory’s λ ends at a true reward of {chi2['true']:.2f}; without a penalty "
-        f"it ends at {none['true']:.2f}, from {facts['reference_true']:.2f}.",
+        f"Trained from samples, √χ² at the theory’s λ ends at a true reward of {chi2['true']:.2f}; without a "
+        f"penalty it ends at {none['true']:.2f}, from {facts['reference_true']:.2f}.",
         [
             (
                 "Gradients over all 4,096 completions: how far two are apart",
@@ -218,7 +218,7 @@ def _enumerated(found: dict[str, Any]) -> Told:
                 trained,
             ),
             (
-                f"Estimators of χ² from {facts['samples']} completions in all",
+                f"Estimators of χ² from {facts['samples']} completions",
                 ["", "χ²", "mean", "standard deviation"],
                 estimators,
             ),
@@ -230,11 +230,12 @@ def _enumerated(found: dict[str, Any]) -> Told:
             ),
         ],
         [
-            f"hacked, by the definition: {', '.join(hacked) or 'none'}",
+            f"hacked, by the definition: {', '.join(hacked) or 'nothing'}",
             f"√χ² over all distributions, in closed form, has a true reward of {best['true']:.2f} and a χ² of "
-            f"{best['chi2']:.2f}; the model can't say everything, and ends at {chi2['true']:.2f} and {chi2['chi2']:.2f}",
-            "a Monte-Carlo estimate of χ² in the loss regularises too, by another divergence: near the reference it is "
-            "nearly the same, further away half of it",
+            f"{best['chi2']:.2f}; this model can't say everything apart, and ends at {chi2['true']:.2f} and "
+            f"{chi2['chi2']:.2f}",
+            "a Monte-Carlo estimate of χ² in the loss regularises, too, by another divergence: near the reference "
+            "it is nearly the same, further away half of it",
         ],
     )
 
@@ -249,8 +250,13 @@ _LABS: dict[str, Callable[[dict[str, Any]], Told]] = {
 def _bounds(row: dict[str, Any]) -> list[str]:
     return [
         f"{row['chi2']:.3g}",
-        *(f"{row[name]:+.3f}" for name in ("true_gain", "max_min", "theorem")),
+        *(f"{row[name] + 0.0:+.3f}" for name in ("true_gain", "max_min", "theorem")),
     ]
+
+
+def _arm(name: str) -> str:
+    plain = {"none": "no penalty", "chi2": "√χ²", "chi2 in the loss": "√χ² in the loss"}
+    return {**plain, "chi2 by token": "√χ² by token"}.get(name, name.replace("kl,", "KL,"))
 
 
 def _share(estimate: dict[str, Any]) -> str:

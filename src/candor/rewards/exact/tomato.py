@@ -7,10 +7,10 @@ everything looks watered and it is 0.02 for each cell of the garden. From "AI Sa
 horizon and discount are theirs.
 
 Two differences. Theirs spares a tomato that is due to dry now and then (it removes from the list that it is
-walking through), so that what happens depends on the order of watering; here all dry. And their reference policy is a
-network after three iterations of PPO on the true reward, which is not to be had as numbers: here it is the
-uniform policy after three exact natural-gradient steps on the true reward, as long as needed for the return
-that was published for it.
+walking through), so that what happens depends on the order of watering; here all dry. And their reference
+policy is a network after three iterations of PPO on the true reward, which is not to be had as numbers: here
+it is the uniform policy after three exact natural-gradient steps on the true reward, as long as needed for the
+return that was published for it.
 """
 
 from __future__ import annotations

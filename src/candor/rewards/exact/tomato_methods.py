@@ -118,8 +118,16 @@ class Lab:
         }
 
 
-def tomato_lab(bar: Bar | None = None, true_return: float = REFERENCE_RETURN) -> dict[str, Any]:
-    """Facts, `methods` by name, `sweeps` by regulariser, and what other references would change."""
+def tomato_lab(
+    bar: Bar | None = None, *, true_return: float = REFERENCE_RETURN, quick: bool = False
+) -> dict[str, Any]:
+    """Facts, `methods` by name, `sweeps` by regulariser, and what other references would change.
+
+    Args:
+        bar: counts `STEPS`.
+        true_return: of the reference, an episode.
+        quick: coarse sweeps, and no other references.
+    """
     lab = Lab.of(true_return)
     process = lab.process
 
@@ -135,12 +143,12 @@ def tomato_lab(bar: Bar | None = None, true_return: float = REFERENCE_RETURN) ->
     done("theory")
     sweeps = {}
     for kind in _SWEEPS:
-        sweeps[kind] = lab.sweep(kind)
+        sweeps[kind] = lab.sweep(kind, 12 if quick else SWEEP_POINTS)
         methods[f"{kind}, hindsight"] = max(sweeps[kind], key=lambda row: row["true_return"])
         done(kind)
     methods["best possible"] = lab.row(process.best_policy(process.true_SA))
     others = []
-    for other in REFERENCE_RETURNS:
+    for other in () if quick else REFERENCE_RETURNS:
         others.append(_of_another(other))
         done(f"reference {other}")
     return {"facts": lab.facts(), "methods": methods, "sweeps": sweeps, "other_references": others}
