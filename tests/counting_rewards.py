@@ -7,8 +7,8 @@ import random
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from candor.model.fresh import fresh_model
-from candor.train.characters import character_tokenizer
 from candor.rewards.model import Pair, RewardSettings
+from candor.train.characters import character_tokenizer
 
 LETTERS = "abcdefgh"
 TINY = RewardSettings(dtype="float32", learning_rate=3e-3, batch=16, epochs=2)

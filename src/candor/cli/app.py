@@ -12,11 +12,31 @@ import typer
 from rich.console import Console
 
 import candor
-from candor.cli import ask, audit, base, chat, compress, knowledge, recipe, report, rl, serve, think
+from candor.cli import (
+    ask,
+    audit,
+    base,
+    chat,
+    compress,
+    hacking,
+    knowledge,
+    recipe,
+    report,
+    rewards,
+    rl,
+    rlhf,
+    serve,
+    think,
+)
 from candor.core.errors import CandorError, unwritable
 
 _INTERRUPTED = 130  # 128 + SIGINT
-_BEGIN_AGAIN = (["compress"], ["decompress"], ["serve"])  # verbs that keep nothing of what they have done
+_BEGIN_AGAIN = (
+    ["compress"],
+    ["decompress"],
+    ["serve"],
+    ["rewards"],
+)  # verbs that keep nothing of what they have done
 
 app = typer.Typer(
     name="candor",
@@ -37,7 +57,10 @@ app.command("recall")(base.recall)
 app.add_typer(chat.app, name="chat")
 app.add_typer(think.app, name="think")
 app.command("rl")(rl.rl)
+app.command("rlhf")(rlhf.rlhf)
 app.command("audit")(audit.audit)
+rewards.app.command("hacking")(hacking.hacking)
+app.add_typer(rewards.app, name="rewards")
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
 app.command("serve")(serve.serve)

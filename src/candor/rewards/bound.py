@@ -39,9 +39,11 @@ def theorem_bound(gain: Number, chi2: Number, r: Number) -> Number:
 def max_min_bound(gain: Number, chi2: Number, r: Number) -> Number:
     """r · gain - sqrt(1 - r²) · sqrt(chi2 - gain²): the true gain is at least this, in σ.
 
-    The worst case over all true rewards of correlation r, so it can't be improved without knowing more. Not
-    below `theorem_bound` where that is positive, and positive together with it. gain² ≤ chi2 always holds of
-    exact values (Cauchy–Schwarz); estimates that break it are read as equal.
+    The worst case over all true rewards of correlation r, so it can't be improved without knowing more. With
+    gain = sqrt(chi2) · cos φ and r = cos α it is sqrt(chi2) · cos(α + φ), and `theorem_bound` is less by
+    sqrt(chi2) · tan α · (1 - sin(α + φ)): never above it, and equal where both are 0, or r is 1. So they are
+    positive together. gain² ≤ chi2 always holds of exact values (Cauchy–Schwarz); estimates that break it
+    are read as equal.
     """
     return r * gain - np.sqrt((1 - r**2) * np.maximum(chi2 - gain**2, 0.0))  # type: ignore[return-value]
 

@@ -69,19 +69,29 @@ def chi2_pooled(policy_draws: ArrayLike, reference_draws: ArrayLike) -> float:
 
 
 def pooled_terms(log_ratio: ArrayLike) -> Floats:
-    """2(ρ-1)²/(1+ρ) of each; for large ρ this is 2ρ - 6 + 8/(1+ρ), which loses no digits."""
-    ratio = np.exp(_clipped(log_ratio))
-    return 2 * (ratio - 1) ** 2 / (1 + ratio)
+    """2(ρ-1)²/(1+ρ) of each, as 2(ρ-1) · tanh(log ρ / 2): no digits are lost near 1, no square overflows."""
+    logs = _clipped(log_ratio)
+    return 2 * np.expm1(logs) * np.tanh(logs / 2)
 
 
 def effective_samples(log_ratio: ArrayLike) -> float:
     """(Σρ)² / Σρ² of completions of the *reference*: as many equally weighted ones would tell as much of π.
 
-    (Kong 1992.) 1 means that one completion stands for all of the policy. n / (1 + χ²) in expectation.
+    (Kong 1992.) 1 means that one completion stands for all of the policy. Near n / (1 + χ²) for large n; with
+    few it is above that on the mean, as it is never below 1.
     """
     logs = _floats(log_ratio)
     weights = np.exp(logs - logs.max())
     return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def chi2_best_of_n(n: int) -> float:
+    """χ² of the best of n draws by a continuous reward, (n - 1)²/(2n - 1), whatever reward and model are.
+
+    ρ = n · Fⁿ⁻¹ with F, the share of draws that are worse, uniform under π₀: E₀[ρ²] = n²/(2n - 1). Where
+    rewards tie and the ties are broken at random it is less.
+    """
+    return (n - 1) ** 2 / (2 * n - 1)
 
 
 def _clipped(log_ratio: ArrayLike) -> Floats:

@@ -1,0 +1,151 @@
+"""Bandits: closed forms against a numerical optimiser, and the guarantee in random families."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from candor.core.errors import InputError
+from candor.rewards import bound
+from candor.rewards.exact import bandit, optimum
+from candor.rewards.exact.setting import Setting
+
+
+def numerically(setting: Setting, objective) -> float:
+    """The largest objective(ratio) by a general optimiser, from several starts."""
+    prompts = len(setting.prompt_weight)
+    rows = np.array([setting.weight_N * (setting.prompt_N == p) for p in range(prompts)])
+    constraint = {"type": "eq", "fun": lambda L: rows @ L - setting.prompt_weight, "jac": lambda L: rows}
+    best = -np.inf
+    for seed in range(3):
+        start = np.random.default_rng(seed).uniform(0.5, 1.5, size=len(setting.weight_N))
+        found = minimize(
+            lambda L: -objective(L),
+            start,
+            bounds=[(0, None)] * len(start),
+            constraints=[constraint],
+            method="SLSQP",
+            options={"maxiter": 500, "ftol": 1e-13},
+        )
+        best = max(best, -float(found.fun))
+    return best
+
+
+def settings(count: int = 6) -> list[Setting]:
+    return [s for family in ("plain", "heavy tails", "prompts") for s in bandit.draw(family, count, seed=3)]
+
+
+def test_three_arms_have_the_checked_optima():
+    setting = bandit.three_arms()
+    assert (round(setting.r, 4), round(setting.sd_proxy, 4), round(setting.sd_true, 4)) == (
+        0.7282,
+        0.5562,
+        0.5194,
+    )
+    chi2 = setting.standing(optimum.chi2_optimum(setting))
+    assert chi2.true == pytest.approx(0.84, abs=0.005)
+    np.testing.assert_allclose(optimum.chi2_optimum(setting) * setting.weight_N, [0, 0.92, 0.08], atol=0.002)
+    kl = setting.standing(optimum.kl_in_hindsight(setting))
+    assert kl.true == pytest.approx(0.582, abs=5e-4)
+    assert setting.standing(optimum.greedy(setting)).hacked
+    assert setting.standing(optimum.max_min_optimum(setting)).true > chi2.true > kl.true
+
+
+def test_the_closed_form_is_the_optimum_of_sqrt_chi2_with_one_prompt_and_with_several():
+    for setting in settings():
+        w = setting.weight_of_theory / setting.sd_proxy
+
+        def objective(L: np.ndarray, setting: Setting = setting, w: float = w) -> float:
+            gain = setting.weight_N @ (L * setting.delta)
+            return float(gain - w * np.sqrt(max(setting.weight_N @ (L - 1) ** 2, 1e-16)))
+
+        ratio = optimum.chi2_optimum(setting)
+        sums = np.bincount(setting.prompt_N, setting.weight_N * ratio)
+        np.testing.assert_allclose(sums, setting.prompt_weight, rtol=1e-9)
+        assert (ratio >= 0).all()
+        assert objective(ratio) >= numerically(setting, objective) - 1e-6
+
+
+def test_at_the_optimum_the_cut_proxy_has_variance_one_minus_r_squared():
+    for setting in settings():
+        ratio = optimum.chi2_optimum(setting)
+        c = (setting.weight_of_theory / setting.sd_proxy) / np.sqrt(setting.standing(ratio).chi2)
+        cut = c * ratio  # (δ - ν)₊
+        within = np.bincount(setting.prompt_N, setting.weight_N * cut) / setting.prompt_weight
+        np.testing.assert_allclose(within, c, rtol=1e-6)  # the same mean in every prompt
+        variance = float(setting.weight_N @ (cut - within[setting.prompt_N]) ** 2)
+        assert variance == pytest.approx(1 - setting.r**2, rel=1e-6)
+
+
+def test_the_max_min_optimum_is_the_optimum_of_its_bound():
+    for setting in settings():
+
+        def objective(L: np.ndarray, setting: Setting = setting) -> float:
+            gain = float(setting.weight_N @ (L * setting.delta))
+            chi2 = float(setting.weight_N @ (L - 1) ** 2)
+            return float(bound.max_min_bound(gain, max(chi2, gain**2 + 1e-14), setting.r))
+
+        assert objective(optimum.max_min_optimum(setting)) >= numerically(setting, objective) - 1e-6
+
+
+def test_the_kl_family_is_optimal_for_its_beta():
+    for setting in settings(2):
+        beta = 0.7 * setting.sd_proxy
+
+        def objective(L: np.ndarray, setting: Setting = setting, beta: float = beta) -> float:
+            logs = np.log(np.maximum(L, 1e-12))
+            return float(setting.weight_N @ (L * (setting.within(setting.proxy_N) - beta * logs)))
+
+        assert objective(optimum.kl_family(setting, beta)[0]) >= numerically(setting, objective) - 1e-6
+
+
+@pytest.mark.parametrize("family", list(bandit.FAMILIES))
+def test_no_optimum_at_the_theorys_weight_is_below_the_reference(family: str):
+    found = bandit.compare(family, 100, seed=1)
+    assert (found.gain["chi2"] > 0).all() and (found.gain["max-min"] > 0).all()
+    assert found.bounds_held == 500
+    assert (found.gain["chi2, hindsight"] >= found.gain["chi2"] - 1e-6).all()
+    # Hindsight includes doing nothing, or nearly so.
+    assert (found.gain["kl, hindsight"] > -0.01).all()
+
+
+def test_a_guarantee_costs_where_there_is_nothing_to_fear_and_pays_where_there_is():
+    mean = {
+        family: {name: column.mean() for name, column in bandit.compare(family, 100, seed=2).gain.items()}
+        for family in ("plain", "rare harm")
+    }
+    assert mean["plain"]["kl, hindsight"] > mean["plain"]["chi2"] > 0
+    assert mean["rare harm"]["chi2"] > mean["rare harm"]["kl, hindsight"] > 0 > mean["rare harm"]["none"]
+
+
+def test_the_worst_true_reward_gains_what_the_max_min_bound_says():
+    for setting in settings():
+        ratio = optimum.chi2_optimum(setting, 0.3 * setting.sd_proxy)
+        worst = Setting.of(
+            setting.weight_N, setting.proxy_N, setting.worst_true_reward(ratio), setting.prompt_N
+        )
+        stands = worst.standing(ratio)
+        assert worst.r == pytest.approx(setting.r) and stands.true_gain == pytest.approx(
+            stands.max_min, abs=1e-6
+        )
+
+
+def test_a_weight_of_one_standard_deviation_leaves_the_reference():
+    setting = bandit.three_arms()
+    np.testing.assert_array_equal(optimum.chi2_optimum(setting, setting.sd_proxy), 1)
+    nearly = setting.standing(optimum.chi2_optimum(setting, 0.999 * setting.sd_proxy))
+    assert nearly.gain > 0
+
+
+def test_what_is_no_setting_is_told():
+    with pytest.raises(InputError, match="positive probability"):
+        Setting.of([0.5, 0.5, 0.0], [0, 1, 2], [0, 1, 2])
+    with pytest.raises(InputError, match="field 'proxy': never varies"):
+        Setting.of([0.5, 0.5], [1, 1], [0, 1])
+    with pytest.raises(InputError, match="differ in length"):
+        Setting.of([0.5, 0.5], [1, 2, 3], [0, 1])
+    with pytest.raises(InputError, match="no finite number"):
+        Setting.of([0.5, 0.5], [1, np.nan], [0, 1])
+    with pytest.raises(InputError, match="correlation with the true reward is -1"):
+        optimum.chi2_optimum(Setting.of([0.5, 0.5], [1, 0], [0, 1]))
