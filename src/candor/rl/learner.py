@@ -268,8 +268,12 @@ class Learner:
                 shaped.per_token_NT[first + place, : len(one)].astype(np.float64)
                 for place, one in enumerate(old)
             ]
-        kl = divergence.kl(divergence.log_ratios(policy_NT, reference_NT, own_NT))
-        return _Shaped(shaped.rewards_PS, per_token, kl, shaped.chi2, effective, reference_reward)
+        ratios = divergence.log_ratios(policy_NT, reference_NT, own_NT)
+        kl = divergence.kl(ratios)
+        chi2 = shaped.chi2
+        if chi2 is None and draws is not None:
+            chi2 = divergence.chi2_pooled(ratios, draws)
+        return _Shaped(shaped.rewards_PS, per_token, kl, chi2, effective, reference_reward)
 
     def _tables(
         self, rollouts: Rollouts, policy: Sequence[np.ndarray], reference: Sequence[np.ndarray]

@@ -54,7 +54,7 @@ class RlStep:
     clip_fraction: float  # of the tokens learned from
     grad_norm: float  # of the last update, before clipping; 0 where there was none
     kl: float | None  # to the model at the start, nats a completion, where something regularises
-    chi2: float | None  # to the same, as far as a regulariser of χ² has estimated it
+    chi2: float | None  # to the same, where completions of the reference were drawn
     effective: float | None  # share of the reference's completions that still stand for the policy
     reference_reward: float | None  # mean reward of the reference's completions, where some were drawn
     mismatch: float | None  # mean |log p| between engine and training pass, of the tokens first learned from

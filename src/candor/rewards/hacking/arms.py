@@ -17,6 +17,8 @@ from candor.rl.regularizer import ChiSquare, KlLoss, KlPenalty, MaxMin, Regulari
 
 Floats = NDArray[np.float64]
 
+# Completions of the reference for each prompt of a step, so that χ² is known in every arm.
+_WATCHED = 4
 _WEIGHED = ("kl", "kl-loss", "chi2")
 _NAMES = ("none", *_WEIGHED, "max-min", "mean", "worst", "uncertainty", "par", "par+chi2")
 
@@ -102,7 +104,7 @@ class Proxies:
         return Trusted(proxy, found, float(rewards.mean()))
 
 
-def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer | None:
+def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer:
     """What holds the arm back; its weight is from the labelled replies, never from the policy's gold.
 
     chi2 takes the upper limit of λ; max-min the estimate of r, at whose lower limit it would hardly move.
@@ -110,9 +112,10 @@ def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer | None:
     known = trusted.calibration
     if arm.name in ("kl", "kl-loss"):
         assert arm.weight is not None
-        return (KlPenalty if arm.name == "kl" else KlLoss)(arm.weight * known.sd_proxy_overall)
+        weight = arm.weight * known.sd_proxy_overall
+        return (KlPenalty if arm.name == "kl" else KlLoss)(weight, reference_samples=_WATCHED)
     if arm.name in ("chi2", "par+chi2"):
         return ChiSquare((arm.weight or 1.0) * known.residual_sd_high)
     if arm.name == "max-min":
         return MaxMin(max(known.r_overall, 1e-3), trusted.mean, known.sd_proxy_overall)
-    return None
+    return KlPenalty(0.0, reference_samples=_WATCHED)  # takes nothing off, and says how far the policy is
