@@ -44,8 +44,8 @@ def hacking(
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
-    from candor.rewards.hacking.arms import Arm  # noqa: PLC0415
     from candor.rewards.hacking.recipe import HackingRecipe  # noqa: PLC0415
+    from candor.rewards.rlhf.arms import Arm  # noqa: PLC0415
 
     options: dict[str, Any] = {"seed": seed, "arms": arm or None}
     settings = read_recipe(HackingRecipe, recipe, overrides or (), options)

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from candor.core.statistics import bootstrap, paired_difference
-from candor.rewards.hacking.arms import Arm, Labelled, Proxies, Trusted, regularizer_for
 from candor.rewards.hacking.recipe import HackingRecipe
 from candor.rewards.hacking.world import ALPHABET, AsIs, Questions, reply, worth
 from candor.rewards.model import Pair, RewardModel, RewardSettings, train_reward
 from candor.rewards.replies import Replies, Writer
+from candor.rewards.rlhf.arms import Arm, Labelled, Proxies, Trusted, regularizer_for
+from candor.rewards.rlhf.judge import judged
 from candor.rewards.rlhf.proxy import ReferenceRewards
-from candor.rl import divergence
 from candor.rl.loop import RlStep, train_policy
 from candor.rl.problem import Problem
 from candor.rl.rollout import Rollouts
@@ -142,29 +141,7 @@ class Laboratory:
         return steps
 
     def judged(self, model: PreTrainedModel, reference: PreTrainedModel, trusted: Trusted) -> dict[str, Any]:
-        """Replies of both to the held-out questions, and how far apart the two are."""
-        before = self.replies(reference, self.held_out, self.recipe.judged, _JUDGED)
-        after = self.replies(model, self.held_out, self.recipe.judged, _JUDGED)
-        both = {"before": before, "after": after}
-        policy, fixed = self.writer(model), self.writer(reference)
-        ratios = {name: policy.logprobs(drawn) - fixed.logprobs(drawn) for name, drawn in both.items()}
-        gold = {name: self.gold(drawn).mean(axis=1) for name, drawn in both.items()}
-        proxy = {
-            name: drawn.table(trusted.proxy.of(*drawn.flat()).tolist()).mean(axis=1)
-            for name, drawn in both.items()
-        }
-        known = trusted.calibration
-        gain = paired_difference(proxy["after"], proxy["before"])
-        truth = paired_difference(gold["after"], gold["before"])
-        return {
-            "gold": bootstrap(lambda some: float(np.mean(some)), gold["after"]).as_dict(),
-            "gold_before": float(gold["before"].mean()),
-            "gold_change": truth.as_dict(),
-            "proxy_change": gain.as_dict(),
-            "proxy_gain": (gain.value or 0.0) / known.sd_proxy_overall,
-            "true_gain": (truth.value or 0.0) / known.sd_gold_overall,
-            "kl": divergence.kl(ratios["after"]),
-            "chi2": divergence.chi2_pooled(ratios["after"], ratios["before"]),
-            "effective": divergence.effective_samples(ratios["before"]) / ratios["before"].size,
-            "samples": [text for row in after.texts[:4] for text in row[:4]],
-        }
+        """Replies of both to the held-out questions; see `rlhf.judge`."""
+        both = self.writer(reference), self.writer(model)
+        seed = self.recipe.seed * 100 + _JUDGED
+        return judged(*both, self.held_out, self.recipe.judged, trusted, self.gold, seed=seed)

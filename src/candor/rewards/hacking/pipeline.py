@@ -10,10 +10,10 @@ from candor.core.files import read_json, write_json, write_jsonl
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.model.load import load_model, save_checkpoint
-from candor.rewards.hacking.arms import Arm, Proxies
 from candor.rewards.hacking.lab import Laboratory
 from candor.rewards.hacking.recipe import HackingRecipe
 from candor.rewards.model import members, save_reward
+from candor.rewards.rlhf.arms import Arm, Proxies
 from candor.rl.loop import RlStep
 
 

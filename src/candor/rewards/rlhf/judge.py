@@ -1,0 +1,68 @@
+"""What became of proxy and truth: replies of a policy beside those of its reference to the same prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from candor.core.statistics import bootstrap, paired_difference
+from candor.rewards.replies import Replies, Writer
+from candor.rewards.rlhf.arms import Trusted
+from candor.rl import divergence
+from candor.rl.problem import Problem
+
+Floats = NDArray[np.float64]
+_SHOWN = 4  # prompts, and replies to each, that are kept to read
+
+
+def judged(
+    reference: Writer,
+    policy: Writer,
+    problems: Sequence[Problem],
+    samples: int,
+    trusted: Trusted,
+    gold: Callable[[Replies], Floats],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Both models' replies, rewarded and compared, paired by prompt.
+
+    Args:
+        reference, policy: the models.
+        problems: prompts that nothing was learned from.
+        samples: replies to each.
+        trusted: the proxy with its calibration, in whose deviations gains are given.
+        gold: the true reward of replies, [prompts, samples].
+        seed: of both draws.
+
+    Returns:
+        Plain numbers and estimates: gold before and after with its change, the proxy's change, both in
+        standard deviations under the reference, KL, χ², the share of effective samples, a few replies.
+    """
+    drawn = {"before": reference.draw(problems, samples, seed=seed)}
+    drawn["after"] = policy.draw(problems, samples, seed=seed)
+    ratios = {name: policy.logprobs(one) - reference.logprobs(one) for name, one in drawn.items()}
+    true = {name: gold(one).mean(axis=1) for name, one in drawn.items()}
+    proxy = {name: one.table(trusted.proxy.of(*one.flat())).mean(axis=1) for name, one in drawn.items()}
+    gain, truth = (paired_difference(found["after"], found["before"]) for found in (proxy, true))
+    known = trusted.calibration
+    return {
+        "gold": bootstrap(lambda some: float(np.mean(some)), true["after"]).as_dict(),
+        "gold_before": float(true["before"].mean()),
+        "gold_change": truth.as_dict(),
+        "proxy_change": gain.as_dict(),
+        "proxy_gain": (gain.value or 0.0) / known.sd_proxy_overall,
+        "true_gain": (truth.value or 0.0) / known.sd_gold_overall,
+        "kl": divergence.kl(ratios["after"]),
+        "chi2": divergence.chi2_pooled(ratios["after"], ratios["before"]),
+        "effective": divergence.effective_samples(ratios["before"]) / ratios["before"].size,
+        "samples": [
+            {"prompt": problem.question, "before": before[:_SHOWN], "after": after[:_SHOWN]}
+            for problem, before, after in zip(
+                drawn["after"].problems[:_SHOWN], drawn["before"].texts, drawn["after"].texts, strict=False
+            )
+        ],
+    }
