@@ -14,8 +14,10 @@ from candor.report.audit_page import render_audit_page
 from candor.report.base_page import render_base_page
 from candor.report.chat_page import render_chat_page
 from candor.report.evidence import Evidence, number_of, read_evidence
+from candor.report.hacking_page import render_hacking_page
 from candor.report.plotted import Figure
 from candor.report.rl_page import render_rl_page
+from candor.report.rlhf_page import render_rlhf_page
 from candor.report.template import rendered
 from candor.report.think_page import render_think_page
 
@@ -62,6 +64,8 @@ def render_report(run: Path) -> Path:
         "think": render_think_page,
         "rl": render_rl_page,
         "audit": render_audit_page,
+        "rlhf": render_rlhf_page,
+        "hacking": render_hacking_page,
     }
     write_text(path, pages.get(evidence.kind, render_page)(evidence))
     return path

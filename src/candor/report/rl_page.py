@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from candor.report import outcome_figures, wording
 from candor.report.charts import Axis, Row, Series, line_chart
+from candor.report.curves import Curve, curves
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
 from candor.report.provenance import provenance, provenance_tables
@@ -28,33 +28,43 @@ _MEASURES = {
     "reasoned": ("Longer than an answer at once", "percent", "points"),
     "tokens": ("Tokens a completion", "plain", "change"),
 }
-# A plot each: title, axis, lines of (key of a step's event, label).
-_CURVES = {
-    "accuracy": (
+_CURVES = (
+    Curve(
+        "accuracy",
         "Right answers and reward",
         "share, or mean reward",
         (("accuracy", "right"), ("reward", "reward")),
+        "Of each step’s completions, before its update: other problems in every step.",
     ),
-    "length": ("Length of completions", "tokens", (("tokens", "mean"), ("longest", "longest"))),
-    "reasoning": (
+    Curve(
+        "length",
+        "Length of completions",
+        "tokens",
+        (("tokens", "mean"), ("longest", "longest")),
+        "Nothing rewards length unless the reward says so.",
+    ),
+    Curve(
+        "reasoning",
         "Completions longer than an answer at once, and those cut at the limit",
         "share",
         (("reasoned", "longer"), ("truncated", "cut")),
+        "Longer by a few tokens than the right answer, or as the way defines it.",
     ),
-    "entropy": ("Entropy of the policy", "nats a token", (("entropy", "entropy"),)),
-    "variance": (
+    Curve(
+        "entropy",
+        "Entropy of the policy",
+        "nats a token",
+        (("entropy", "entropy"),),
+        "Estimated by the drawn tokens; near 0 nothing new is tried any more.",
+    ),
+    Curve(
+        "variance",
         "Problems that taught nothing",
         "share",
         (("without_variance", "all completions rewarded alike"),),
+        "Where all completions of a problem get the same reward, none is better than another.",
     ),
-}
-_CAPTIONS = {
-    "accuracy": "Of each step’s completions, before its update: other problems in every step.",
-    "length": "Nothing rewards length unless the reward says so.",
-    "reasoning": "Longer by a few tokens than the right answer, or as the way defines it.",
-    "entropy": "Estimated by the drawn tokens; near 0 nothing new is tried any more.",
-    "variance": "Where all completions of a problem get the same reward, none is better than another.",
-}
+)
 
 
 def render_rl_page(evidence: Evidence) -> str:
@@ -70,7 +80,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
         "headline": headline(evidence),
         "lead": lead(evidence),
         "tiles": tiles(evidence),
-        "curves": [found for name in _CURVES if (found := curve(evidence, name))],
+        "curves": curves(evidence, _CURVES),
         "figures": {
             "pass": pass_figure(evidence),
             "held_out": held_out(evidence),
@@ -126,35 +136,6 @@ def tiles(evidence: Evidence) -> list[Tile]:
     return found
 
 
-def curve(evidence: Evidence, name: str) -> Figure | None:
-    """One measure of every step."""
-    title, label, lines = _CURVES[name]
-    points: dict[float, dict[str, Any]] = {}
-    for event in evidence.events:
-        step = number_of(event.get("step"))
-        if event.get("event") == "step" and step is not None:
-            points[step] = event  # a killed run made some again
-    series, entries, words = [], [], []
-    for place, (key, called) in enumerate(lines):
-        measured = [(step, number_of(row.get(key))) for step, row in sorted(points.items())]
-        found = [(step, value) for step, value in measured if value is not None]
-        if len(found) < 2:
-            continue
-        xs, ys = zip(*found, strict=True)
-        series.append(Series(called, xs, ys, f"s{place}"))
-        entries.append((called, f"stroke s{place}", "line"))
-        words.append(f"{called}: {ys[0]:.3g} at step {xs[0]:.0f}, {ys[-1]:.3g} at step {xs[-1]:.0f}")
-    if not series:
-        return None
-    values = [y for line in series for y in line.ys]
-    x = Axis("steps", min(points), max(points), wording.plain)
-    y = Axis(label, min(0.0, math.floor(min(values))), _above(max(values)), wording.plain)
-    plot = figure(
-        f"curve-{name}", title, "; ".join(words), lambda width: line_chart(width, x, y, series=series)
-    )
-    return Figure(plot, _CAPTIONS[name], legend(entries))
-
-
 def held_out(evidence: Evidence) -> Figure | None:
     """Accuracy on held-out problems on the way, with intervals."""
     found: dict[float, dict[str, Any]] = {}
@@ -203,14 +184,6 @@ def pass_figure(evidence: Evidence) -> Figure | None:
     )
     plot = rows_figure("pass", "At least one of k completions is right", rows)
     return Figure(plot, caption, legend([("before", "fill s1", "box"), ("after", "fill s0", "box")]))
-
-
-def _above(value: float) -> float:
-    """A round number that is not below."""
-    if value <= 1:
-        return 1.0
-    power = 10 ** math.floor(math.log10(value))
-    return math.ceil(value / power) * power
 
 
 def _change_table(evidence: Evidence) -> Table | None:

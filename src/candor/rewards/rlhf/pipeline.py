@@ -43,6 +43,7 @@ from candor.train.state import clear_state, read_notes
 _REFERENCE, _POLICY = 21, 22  # draws for different purposes never share a seed
 # With a smaller share of the reference's replies standing for the policy, χ² is hardly known any more.
 _FEW = 0.05
+_PROMPTS_SHOWN, _SHOWN = 6, 2  # in the report
 
 
 class RlhfRun:
@@ -211,9 +212,9 @@ class RlhfRun:
         verdict = audit(as_log(entries), seed=self.recipe.seed)
         write_json(self.run.path("audit.json"), as_json(verdict))
         self.reporter.say(headline(verdict))
-        write_json(self.run.path("metrics.json"), self._metrics(as_json(verdict)))
+        write_json(self.run.path("metrics.json"), self._metrics(as_json(verdict), drawn, after))
 
-    def _metrics(self, verdict: dict[str, Any]) -> dict[str, Any]:
+    def _metrics(self, verdict: dict[str, Any], before: Replies, after: Replies) -> dict[str, Any]:
         return {
             "reward": self._proxy_name(),
             "regularizer": self.recipe.rl.regularizer.name,
@@ -221,6 +222,13 @@ class RlhfRun:
             "held_out": len(self.held_out),
             "calibration": read_json(self.run.path("calibration.json")),
             "audit": verdict,
+            "weight": getattr(self._regularizer(), "weight", None),
+            "replies": [
+                {"prompt": problem.question, "before": one[:_SHOWN], "after": other[:_SHOWN]}
+                for problem, one, other in zip(
+                    after.problems[:_PROMPTS_SHOWN], before.texts, after.texts, strict=False
+                )
+            ],
             "commands": {
                 "run": "candor rlhf --recipe recipe.toml --out NEW",
                 "audit": "candor audit log.jsonl",

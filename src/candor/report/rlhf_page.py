@@ -1,0 +1,97 @@
+"""The page of a run of RLHF: what an audit says of it, how it learned, how far its reward is to be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from candor.report import audit_page, outcome_figures
+from candor.report.curves import Curve, curves
+from candor.report.evidence import Evidence
+from candor.report.provenance import provenance, provenance_tables
+from candor.report.template import rendered
+
+SECTIONS = (
+    ("verdict", "Verdict"),
+    ("learning", "How it learned"),
+    ("trust", "The reward"),
+    ("replies", "Replies"),
+    ("reproduce", "Reproduce"),
+)
+_CURVES = (
+    Curve(
+        "reward",
+        "Reward",
+        "mean reward",
+        (("reward", "policy"), ("reference_reward", "reference, same prompts")),
+        "Of each step’s replies. That it rises says nothing of the truth.",
+    ),
+    Curve(
+        "distance",
+        "Distance from the reference",
+        "nats a reply",
+        (("kl", "KL"),),
+        "KL(policy‖reference), estimated from the step’s replies.",
+    ),
+    Curve(
+        "chi2",
+        "χ² from the reference",
+        "χ²",
+        (("chi2", "χ²"),),
+        "Of whole replies, pooled from the policy’s and the reference’s: what the bound goes by.",
+    ),
+    Curve(
+        "effective",
+        "Effective samples",
+        "share of the reference’s replies",
+        (("effective", "share"),),
+        "How many of the reference’s replies still stand for the policy; where few do, χ² is hardly known.",
+    ),
+    Curve(
+        "length",
+        "Length of replies",
+        "tokens",
+        (("tokens", "mean"), ("longest", "longest")),
+        "A usual way to hack.",
+    ),
+    Curve(
+        "entropy",
+        "Entropy of the policy",
+        "nats a token",
+        (("entropy", "entropy"),),
+        "Near 0 it says the same thing whatever it is asked.",
+    ),
+)
+
+
+def render_rlhf_page(evidence: Evidence) -> str:
+    """The page as HTML text."""
+    return rendered("rlhf.html.jinja", context(evidence))
+
+
+def context(evidence: Evidence) -> dict[str, Any]:
+    """Everything that the template shows: the audit's own page, and what is the run's."""
+    audited = audit_page.context(replace(evidence, metrics=evidence.table("audit")))
+    return {
+        **audited,
+        **provenance(evidence),
+        "sections": SECTIONS,
+        "lead": lead(evidence),
+        "meaning": audited["lead"],
+        "curves": curves(evidence, _CURVES),
+        "figures": {**audited["figures"], "timings": outcome_figures.timings(evidence)},
+        "tables": {**audited["tables"], **provenance_tables(evidence)},
+        "replies": evidence.rows("replies"),
+    }
+
+
+def lead(evidence: Evidence) -> str:
+    """What was learned from, and what held it."""
+    if not evidence.text("reward"):
+        return ""
+    regularizer = evidence.text("regularizer")
+    held = "nothing held it near the reference" if regularizer == "none" else f"held by {regularizer}"
+    weight = evidence.at("weight")
+    if isinstance(weight, int | float) and regularizer in ("chi2", "kl", "kl-loss"):
+        held += f" with a weight of {weight:.3g}"
+    return f"A policy that learned from the reward {evidence.text('reward')}, {held}."
