@@ -119,7 +119,7 @@ def test_memory_does_not_change_the_result() -> None:
     assert rewards[0] == pytest.approx(rewards[1], abs=1e-3)
 
 
-@pytest.mark.parametrize("how", [{"frozen": 0.5}, {"lora_rank": 4, "learning_rate": 1e-2}])
+@pytest.mark.parametrize("how", [{"frozen": 0.5}, {"lora_rank": 4, "learning_rate": 3e-3}])
 def test_parts_of_a_model_can_be_trained(how) -> None:
     model, tokenizer = tiny()
     before = {name: p.clone() for name, p in model.named_parameters()}
@@ -151,7 +151,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     resumed = train_reward(
         *tiny(), pairs, settings, folder=tmp_path, on_step=lambda one: steps.append(one.step)
     )
-    assert steps == [1, 2, 3, 4, 4, 5, 6]  # the fourth was not saved yet
+    assert steps == [1, 2, 3, 4, 4, *range(5, 13)]  # the fourth was not saved yet
     for (name, a), (_, b) in zip(
         straight.model.named_parameters(), resumed.model.named_parameters(), strict=True
     ):

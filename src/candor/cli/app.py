@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 import candor
-from candor.cli import ask, base, chat, compress, knowledge, recipe, report, rl, serve, think
+from candor.cli import ask, base, chat, compress, knowledge, recipe, report, reward, rl, serve, think
 from candor.core.errors import CandorError, unwritable
 
 _INTERRUPTED = 130  # 128 + SIGINT
@@ -37,6 +37,7 @@ app.command("recall")(base.recall)
 app.add_typer(chat.app, name="chat")
 app.add_typer(think.app, name="think")
 app.command("rl")(rl.rl)
+app.add_typer(reward.app, name="reward")
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
 app.command("serve")(serve.serve)

@@ -22,6 +22,7 @@ _KINDS = {
     "chat": ("candor.chat.recipe", "ChatRecipe"),
     "think": ("candor.reasoning.think.recipe", "ThinkRecipe"),
     "rl": ("candor.reasoning.rl.recipe", "RlRecipe"),
+    "reward": ("candor.rewards.model.recipe", "RewardRecipe"),
     "emerge": ("candor.reasoning.scratch.recipe", "EmergeRecipe"),
 }
 

@@ -27,7 +27,7 @@ class Evidence:
 
     @property
     def kind(self) -> str:
-        """What the run is of: `knowledge`, `base`, `chat`, `think` or `rl`."""
+        """What the run is of: `knowledge`, `base`, `chat`, `think`, `rl` or `reward`."""
         try:
             return str(tomllib.loads(self.recipe).get("kind", "knowledge"))
         except tomllib.TOMLDecodeError:

@@ -14,6 +14,7 @@ from candor.report.base_page import render_base_page
 from candor.report.chat_page import render_chat_page
 from candor.report.evidence import Evidence, number_of, read_evidence
 from candor.report.plotted import Figure
+from candor.report.reward_page import render_reward_page
 from candor.report.rl_page import render_rl_page
 from candor.report.template import rendered
 from candor.report.think_page import render_think_page
@@ -60,6 +61,7 @@ def render_report(run: Path) -> Path:
         "chat": render_chat_page,
         "think": render_think_page,
         "rl": render_rl_page,
+        "reward": render_reward_page,
     }
     write_text(path, pages.get(evidence.kind, render_page)(evidence))
     return path

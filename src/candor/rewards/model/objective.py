@@ -5,9 +5,9 @@
 
 The first is the likelihood of Bradley and Terry (1952). It only knows differences: rewards could drift
 anywhere, each ensemble member's elsewhere, and a mean or a minimum over members would mean nothing. The
-second term (Eisenstein et al. 2023) holds a pair's mean near 0. It is a part of training, and not a number taken off
-afterwards, because a checkpoint with one label has no place for such a number: transformers gives it a weight
-and no bias. Labels say themselves where 0 is: the reward is the log-odds of a good completion.
+second term (Eisenstein et al. 2023) holds a pair's mean near 0. It is a part of training, and not a number
+taken off afterwards, because a checkpoint with one label has no place for such a number: transformers gives
+it a weight and no bias. Labels say themselves where 0 is: the reward is the log-odds of a good completion.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class LearnSettings(Settings):
     centre: float = Field(
         default=0.01,
         ge=0,
-        description="Weight of (r_chosen + r_rejected)², which keeps rewards near 0 (Eisenstein et al. 2023). "
-        "Without it rewards of an ensemble's members can't be compared.",
+        description="Weight of (r_chosen + r_rejected)², which keeps rewards near 0 (Eisenstein et al. "
+        "2023). Without it rewards of an ensemble's members can't be compared.",
     )
     warmup: float = Field(default=0.1, ge=0, le=1, description=_TRAIN["warmup"].description)
     schedule: Literal["cosine", "linear", "constant"] = Field(
