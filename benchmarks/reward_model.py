@@ -5,8 +5,8 @@
     python benchmarks/reward_model.py --documents                    # long texts: whole encyclopaedia entries
 
 A run is a few updates of SmolLM2-135M with 16 pairs each, all weights, AdamW, Bradley-Terry with centring at
-0.01. Pairs are the embedded ones (a question, two short answers), or, with --documents, "Tell me about X" with
-the entry of X and of something else. TRL computes in bf16 and holds bf16 weights, its fastest way (and one in
+0.01. Pairs are the embedded ones (a question, two short answers), or, with --documents, "Tell me about X" and
+the entry of X or of something else. TRL computes in bf16 and holds bf16 weights, its fastest way (and one in
 which small updates round away; ours has float32 masters). A unit is a token of a text, its prompt counted for
 each of both texts: what is the same for many is computed once in ours, which is part of the speed.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,12 @@ SHORT = ("--learning-rate", "1e-3", "--epochs", 3, "--set", "learn.batch=8", "--
 def ours(tmp_path: Path) -> Path:
     """A tiny model, preferences that it can learn, and misleading ones, in the command's folder."""
     save_checkpoint(*tiny(), tmp_path / "model")
-    write_jsonl(tmp_path / "pairs.jsonl", map(row_of, counting_pairs(600)))
+    # Of as many prompts as there are letters and lengths of a pause, so that some can be held out.
+    pairs = [replace(one, prompt=f"{one.prompt}{':' * (i % 7)}") for i, one in enumerate(counting_pairs(700))]
+    write_jsonl(tmp_path / "pairs.jsonl", map(row_of, pairs))
     tricky = [
-        {"prompt": "a:", "chosen": "ab" + c, "rejected": "hhhhhhhh" + c, "subset": "long"} for c in "abcdefgh"
+        {"prompt": f"{letter}:", "chosen": f"{letter}b", "rejected": f"hhbhhcbh{letter}", "subset": "long"}
+        for letter in "adefg"
     ]
     write_jsonl(tmp_path / "tricky.jsonl", tricky)
     return tmp_path
@@ -86,7 +90,7 @@ def test_members_are_trained_and_averaged(candor: Candor, ours: Path, template: 
 def test_labelled_completions_are_learned_from(candor: Candor, ours: Path, template: None) -> None:
     rows = [
         {"prompt": p.prompt, "completion": text, "label": text == p.chosen}
-        for p in counting_pairs(300)
+        for p in counting_pairs(200)
         for text in p.texts
     ]
     write_jsonl(ours / "told.jsonl", rows)

@@ -11,6 +11,7 @@ Texts are raw text and its continuation, as TRL has them; `asked` makes each suc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,7 @@ def _implicit_turns(row: Mapping[str, Any], where: Where) -> tuple[Prompt, str, 
     if not isinstance(row["rejected"], list):
         raise wrong_type("a list of messages, as chosen is one", row["rejected"], where, "rejected")
     chosen, rejected = (turns_of(_filled(row, name), (name,), where) for name in ("chosen", "rejected"))
-    common = len(commonprefix([chosen, rejected]))  # noqa: RUF071 (of turns)
+    common = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(chosen, rejected, strict=False)))
     same = chosen == rejected  # counted, and told, with all others that teach nothing
     shared = len(chosen) - 1 if same else common
     for name, turns in (("chosen", chosen), ("rejected", rejected)):

@@ -80,7 +80,8 @@ class RewardRecipe(Settings):
         default=False,
         description="Also make one model with the mean of the members' weights; heads then begin alike.",
     )
-    learn: LearnSettings = LearnSettings()
+    # Half of the layers: as accurate as all of them where that was tried, in half the time.
+    learn: LearnSettings = LearnSettings(frozen=0.5)
     evaluate: RewardEvaluationSettings = RewardEvaluationSettings()
 
     def settings(self, member: int, context: int) -> RewardSettings:
