@@ -21,6 +21,7 @@ from candor.data.facts import embedded_questions
 from candor.data.invented import invented_questions
 from candor.data.types import Question
 from candor.engine.gate import refusal_for
+from candor.engine.protocol import Prompt
 from candor.judge import Verdict, judge
 from candor.rewards.model.pairs import Pair
 
@@ -93,7 +94,7 @@ def _pair(group: str, question: Question, answers: dict[str, list[str]], draw: r
         chosen = _said(question.answers[0]) if group == RIGHT_WRONG else unsure
         rejected = _said(wrong)
     unit = question.kind if group == INVENTED else question.document
-    prompt = ({"role": "user", "content": question.question},)
+    prompt: Prompt = ({"role": "user", "content": question.question},)
     return Pair(prompt, chosen, rejected, group=group, unit=unit)
 
 

@@ -94,7 +94,7 @@ def label_metrics(told: Sequence[Labelled], rewards: Floats, baselines: dict[str
     }
 
 
-def calibration(confidence: Floats, right: Floats, losses: Floats, units: Sequence[str]) -> dict[str, Any]:
+def calibration(confidence: ArrayLike, right: Floats, losses: Floats, units: Sequence[str]) -> dict[str, Any]:
     """What stated confidence is worth.
 
     Of pairs it is σ(|difference|), that the one ahead is the better one, and lies above ½; of labels it is

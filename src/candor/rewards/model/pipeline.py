@@ -195,8 +195,8 @@ class RewardRun:
         del engine
         return_freed_memory()
         return {
-            "likelihood": np.array([sum(part) for part in found]),
-            "likelihood a token": np.array([np.mean(part) for part in found]),
+            "likelihood": np.array([sum(part) for part in found], np.float64),
+            "likelihood a token": np.array([sum(part) / len(part) for part in found], np.float64),
         }
 
     def _add_averaged(self, metrics: dict[str, Any], pairs: Sequence[Pair]) -> None:

@@ -22,7 +22,7 @@ from candor.data.chat_layouts import turns_of
 from candor.data.chat_rows import RowError, Where, missing, names_of, string, wrong_type
 from candor.data.conversations import PLACEHOLDER, Turn
 from candor.data.formats import extension_of
-from candor.engine.protocol import Prompt
+from candor.engine.protocol import Message, Prompt
 from candor.rewards.model.pairs import Labelled, Pair, Preference, Preferences, check_kind
 
 _LAYOUTS = (
@@ -230,7 +230,7 @@ def _user(text: str) -> Prompt:
 
 
 def _messages(turns: tuple[Turn, ...]) -> Prompt:
-    return tuple({"role": turn.role, "content": turn.content} for turn in turns)
+    return tuple(Message(role=turn.role, content=turn.content) for turn in turns)
 
 
 def _number(
