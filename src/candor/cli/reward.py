@@ -156,7 +156,7 @@ def show(metrics: dict[str, Any]) -> None:
         table.add_row(f"members, {name}", percent(found), "")
     for name, found in tricky["groups"].items():
         table.add_row(f"misleading: {name}", percent(found), "")
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(
         f"calibration error {own['ece']['value']:.3f}, Brier score {own['brier']['value']:.3f}, "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations, product
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ from candor.core.statistics import (
     reliability_bins,
 )
 from candor.model.probe import sigmoid
-from candor.rewards.model.ensemble import combined
+from candor.rewards.model.ensemble import Combination, combined
 from candor.rewards.model.pairs import Labelled, Pair, prompt_key, unit_of
 
 Floats = NDArray[np.float64]
@@ -124,7 +124,7 @@ def ensemble_metrics(
     alike = np.mean([signs[a] == signs[b] for a, b in combinations(range(len(signs)), 2)], axis=0)
     one_mind = np.abs(signs.sum(axis=0)) == len(signs)
     found: dict[str, Any] = {}
-    for how in ("mean", "worst", "uncertainty"):
+    for how in get_args(Combination):
         chosen, rejected = (combined(rewards_MTN[:, side], how, caution=caution) for side in (0, 1))
         found[how] = proportion(ranked(chosen - rejected), units).as_dict()
     right = ranked(ahead_MN.mean(axis=0))
