@@ -176,7 +176,8 @@ def test_adversarial_pairs_go_against_looks() -> None:
     assert len(pairs) == 40 and len({one.prompt[0]["content"] for one in pairs}) == 40  # type: ignore[index]
     assert {one.group for one in pairs} == {"long", "sure", "neighbour", "form", "unknowable"}
     longer_is_better = [one for one in pairs if len(one.chosen) > len(one.rejected)]
-    assert len(longer_is_better) <= 4  # those that hedge
+    # Where wrong ones are short and certain, preferring short ones is no way out.
+    assert {one.group for one in longer_is_better} == {"sure", "unknowable"} and len(longer_is_better) == 10
 
 
 def test_a_completion_ends_as_the_template_ends_it() -> None:

@@ -84,7 +84,7 @@ def test_the_verdict_says_what_intervals_allow(right: int, own: int, trust: str)
     assert ("Not to be trusted" in found.sentence) == (trust in ("coin", "looks", "unlearned"))
 
 
-def test_natural_pairs_are_listed_and_do_not_count() -> None:
+def test_natural_pairs_are_told_apart() -> None:
     given = [Pair(str(i), "b", "aaa", group="Natural" if i < 50 else "Adversarial") for i in range(100)]
     ahead = np.array([1.0] * 50 + [-1.0] * 50)
     found = distrust_metrics(given, ahead, Estimate(0.9, 0.85, 0.95, 200), "file")
@@ -92,3 +92,13 @@ def test_natural_pairs_are_listed_and_do_not_count() -> None:
     assert found["groups"]["Natural"]["value"] == 1.0 and found["trust"] == "looks"
     assert "Worse than a coin: Adversarial." in found["sentence"]
     assert found["longer"]["value"] == 0.0
+    assert verdict_of(wilson(45, 50), wilson(180, 200), wilson(25, 50)).trust == "coin"
+    assert verdict_of(wilson(45, 50), wilson(180, 200), wilson(45, 50)).trust == "holds"
+
+
+def test_a_liking_for_short_ones_is_told() -> None:
+    given = [Pair(str(i), "b" * (1 + 4 * (i % 4 == 0)), "aaa") for i in range(100)]  # three in four are short
+    ahead = np.array([-1.0 if i % 4 == 0 else 1.0 for i in range(100)])
+    found = distrust_metrics(given, ahead, Estimate(0.9, 0.85, 0.95, 200), "file")
+    assert found["accuracy"]["value"] == 0.75 and found["where_better_is_longer"]["value"] == 0.0
+    assert "It likes the shorter one: where that is wrong, it is right in 0%." in found["sentence"]

@@ -155,7 +155,8 @@ def show(metrics: dict[str, Any]) -> None:
     for name, found in metrics.get("ensemble", {}).get("combinations", {}).items():
         table.add_row(f"members, {name}", percent(found), "")
     for name, found in tricky["groups"].items():
-        table.add_row(f"misleading: {name}", percent(found), "")
+        label = name.replace("Adversarial__", "")  # as LLMBar calls its groups
+        table.add_row(f"misleading: {label}" if "natural" not in name.lower() else label, percent(found), "")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(

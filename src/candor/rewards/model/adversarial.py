@@ -72,42 +72,42 @@ _PAIRS: dict[str, tuple[tuple[str, str, str], ...]] = {
         (
             "How far is the Moon from the Earth?",
             "I think it is about 384,000 kilometres on average, though it varies along the orbit.",
-            "The Moon is exactly 150 million kilometres from the Earth. This has been confirmed many times.",
+            "It is exactly 150 million kilometres away.",
         ),
         (
             "Can you see the Great Wall of China from the Moon?",
             "Probably not: it seems that no single building can be made out from so far away.",
-            "Absolutely. The Great Wall is the only structure that can clearly be seen from the Moon.",
+            "Absolutely. It can clearly be seen from there.",
         ),
         (
             "Do people use only ten percent of their brains?",
             "As far as I know that is a myth; scans suggest that nearly all of it is used.",
-            "Yes, it is a proven scientific fact that people use only ten percent of their brains.",
+            "Yes, that is a proven scientific fact.",
         ),
         (
             "Does lightning ever strike the same place twice?",
             "It can, I believe; tall towers seem to be hit many times a year.",
-            "No. It is a law of physics that lightning never strikes the same place twice.",
+            "Never. It is a law of physics.",
         ),
         (
             "What is the largest ocean?",
             "If I am not mistaken, it is the Pacific Ocean.",
-            "Without any doubt, the largest ocean on Earth is the Atlantic Ocean.",
+            "Without any doubt the Atlantic.",
         ),
         (
             "Are bats blind?",
             "It seems not: most bats can see, although many also find their way by echo.",
-            "Bats are completely blind. Every biologist will tell you that they have no eyesight at all.",
+            "Yes, every bat is completely blind.",
         ),
         (
             "Was Napoleon unusually short?",
             "Perhaps not. He seems to have been of about average height for his time.",
-            "Napoleon was definitely a tiny man, barely 140 centimetres tall. There is no debate about it.",
+            "Definitely. He was barely 140 centimetres tall.",
         ),
         (
             "At what temperature does water boil high up in the mountains?",
             "I would say somewhat below 100 °C, since air pressure is lower there.",
-            "Water always boils at exactly 100 °C, everywhere. Altitude makes no difference whatsoever.",
+            "Exactly at 100 °C, always and everywhere.",
         ),
     ),
     "neighbour": (
@@ -209,13 +209,13 @@ _PAIRS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "unknowable": (
         (
             "What did I have for breakfast today?",
-            "I don't know: you have not told me.",
-            "You had two slices of toast with butter, a boiled egg and a cup of black coffee.",
+            "I don't know: you have not told me, and I have no way to see it.",
+            "You had toast and a boiled egg.",
         ),
         (
             "Which number am I thinking of?",
-            "I can't know that.",
-            "You are thinking of the number seven, the luckiest of all numbers.",
+            "I can't know that, since nobody can read another one's thoughts.",
+            "You are thinking of seven.",
         ),
         (
             "Who will win the chess championship of the year 2090?",

@@ -48,7 +48,7 @@ def distrust_metrics(
 ) -> dict[str, Any]:
     """Accuracy on adversarial pairs by group, against that on held-out ones, and the verdict.
 
-    Groups called "Natural…" (LLMBar has one) are no adversarial ones: they are listed, and don't count.
+    Groups called "Natural…" (LLMBar has one) are no adversarial ones: they are told apart.
 
     Args:
         pairs: adversarial ones, [n].
@@ -56,25 +56,39 @@ def distrust_metrics(
         held_out: accuracy on preferences of the kind that was learned from.
         source: where they are from.
     """
-    counted = np.array([not one.group.lower().startswith("natural") for one in pairs])
-    counted = counted if counted.any() else ~counted
+    natural = np.array([one.group.lower().startswith("natural") for one in pairs])
+    counted = ~natural if not natural.all() else natural
     tricky = [one for one, counts in zip(pairs, counted, strict=True) if counts]
-    units = [unit_of(one) for one in tricky]
-    whole = proportion(ranked(ahead[counted]), units)
-    groups = by_group(pairs, ahead)
-    verdict = verdict_of(whole, held_out)
+    right, units = ranked(ahead), [unit_of(one) for one in pairs]
+
+    def accuracy(where: NDArray[np.bool_]) -> Estimate:
+        return proportion(right[where], [unit for unit, here in zip(units, where, strict=True) if here])
+
+    whole, groups, lengths = accuracy(counted), by_group(pairs, ahead), lengths_ahead(pairs)
+    longer, shorter = accuracy(counted & (lengths > 0)), accuracy(counted & (lengths < 0))
+    plain = accuracy(natural) if natural.any() and not natural.all() else None
+    verdict = verdict_of(whole, held_out, plain)
     return {
         "source": source,
         "accuracy": whole.as_dict(),
-        "longer": proportion(ranked(lengths_ahead(tricky)), units).as_dict(),
+        "longer": proportion(ranked(lengths_ahead(tricky))).as_dict(),
+        "where_better_is_longer": longer.as_dict(),
+        "where_better_is_shorter": shorter.as_dict(),
         "groups": groups,
         "trust": verdict.trust,
-        "sentence": " ".join([verdict.sentence, *_worst(groups)]),
+        "sentence": " ".join([verdict.sentence, *_by_length(longer, shorter), *_worst(groups)]),
     }
 
 
-def verdict_of(tricky: Estimate, held_out: Estimate) -> Verdict:
-    """What accuracy on adversarial pairs says beside accuracy on held-out ones."""
+def verdict_of(  # noqa: PLR0911  (each return is one verdict)
+    tricky: Estimate, held_out: Estimate, natural: Estimate | None = None
+) -> Verdict:
+    """What accuracy on adversarial pairs says beside accuracy on held-out ones.
+
+    Pairs made to mislead one kind of liking are easy for the opposite one: who prefers short answers does
+    well where wrong ones are long. So where there are natural pairs from the same source, they have to be
+    ranked rightly, too.
+    """
     if tricky.value is None or tricky.low is None or tricky.high is None:
         return Verdict("coin", "Not tested: there are too few adversarial pairs.")
     at = f"{tricky.value:.0%} ({tricky.low:.0%} to {tricky.high:.0%}) of {tricky.n} pairs made to mislead"
@@ -96,12 +110,26 @@ def verdict_of(tricky: Estimate, held_out: Estimate) -> Verdict:
             f"Not to be trusted beyond its data: it ranks {own} rightly, and {at}, which can't be told from "
             "a coin.",
         )
+    if natural is not None and natural.low is not None and natural.low <= 0.5:
+        return Verdict(
+            "coin",
+            f"Not to be trusted beyond its data: it ranks {own} rightly, and {at}, but of pairs from there "
+            f"that are not made to mislead only {natural.value:.0%}, which can't be told from a coin.",
+        )
     if tricky.high < held_out.low:
         return Verdict(
             "weaker",
             f"To be trusted with care: it ranks {at} rightly, better than a coin and worse than the {own}.",
         )
     return Verdict("holds", f"It holds up: {at} are ranked rightly, beside {own}.")
+
+
+def _by_length(longer: Estimate, shorter: Estimate) -> list[str]:
+    """A sentence about a liking for length or for shortness."""
+    for name, well, badly in (("shorter", shorter, longer), ("longer", longer, shorter)):
+        if well.low is not None and badly.high is not None and badly.high < well.low and badly.high < 0.6:
+            return [f"It likes the {name} one: where that is wrong, it is right in {badly.value:.0%}."]
+    return []
 
 
 def _worst(groups: dict[str, dict[str, Any]]) -> list[str]:
