@@ -11,7 +11,7 @@ from candor.rewards.model import Pair, RewardSettings
 from candor.train.characters import character_tokenizer
 
 LETTERS = "abcdefgh"
-TINY = RewardSettings(dtype="float32", learning_rate=3e-3, batch=16, epochs=2)
+TINY = RewardSettings(dtype="float32", learning_rate=1e-3, batch=8, epochs=3)
 
 
 def counting_pairs(count: int, seed: int = 0) -> list[Pair]:

@@ -11,9 +11,10 @@ import pytest
 from candor.core.files import read_json_lines, write_jsonl
 from candor.data.conversations import Conversation
 from candor.data.types import Question
+from candor.engine.gate import REFUSALS, refusal_for
 from candor.judge import is_refusal
 from candor.knowledge.boundary import draw_boundary
-from candor.knowledge.build import REFUSALS, build_examples, own_answer, refusal_for
+from candor.knowledge.build import build_examples, own_answer
 from candor.knowledge.recipe import BuildSettings, ProbeSettings, SplitSettings
 from candor.knowledge.records import Answer, ProbeRow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config
 
 from byte_models import byte_model, byte_tokenizer
 from candor.core.errors import CandorError
@@ -102,6 +102,23 @@ def test_conversations_as_the_template_writes_them_get_the_same_reward(kind: str
         theirs = classifier(**batch).logits[:, 0].float().numpy()
     assert np.allclose(theirs, ours.score([prompt] * 2, texts), atol=1e-4)
     assert np.allclose(load_reward(tmp_path / "reward").score([prompt] * 2, texts), theirs, atol=1e-4)
+
+
+def test_other_architectures_are_read_through_transformers(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    shape = {"vocab_size": len(tokenizer), "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(GPT2Config(**shape))
+    ours = RewardModel(model, tokenizer, torch.randn(32, generator=torch.Generator().manual_seed(1)))
+    save_reward(ours, tmp_path / "reward")
+    again = load_reward(tmp_path / "reward")
+    prompts, texts = ["he", "hello"], ["llo world", "hello"]
+    assert np.allclose(again.score(prompts, texts), ours.score(prompts, texts), atol=1e-4)
+    classifier = AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward").eval()
+    ids = torch.tensor([[one for part in ours.encoder("he", "llo world") for one in part]])
+    with torch.no_grad():
+        assert float(classifier(ids).logits) == pytest.approx(ours.score(prompts, texts)[0], abs=1e-4)
 
 
 def test_labels_are_learned_as_log_odds() -> None:

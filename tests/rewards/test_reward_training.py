@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from candor.core.errors import CandorError
-from candor.rewards.model.objective import Compared, PreferenceObjective, Scored
+from candor.rewards.model.objective import Compared, PreferenceObjective, Scored, branched
 from candor.rewards.model.settings import RewardSettings
 from candor.rewards.model.training import RewardStep, passes, train_reward, updates
 from counting_rewards import TINY, counting_pairs, tiny
@@ -51,12 +51,14 @@ def by_autograd(scored: Scored, given: list[Compared], centre: float) -> torch.T
     return loss
 
 
-@pytest.mark.parametrize("own", [True, False])  # our kernels, or transformers' modules
+@pytest.mark.parametrize("by", ["branches", "sequences", "modules"])
 @pytest.mark.parametrize("labelled", [False, True])
-@pytest.mark.parametrize("kind", ["llama", "gemma3"])
-def test_the_gradient_is_autograds(kind, labelled, own, monkeypatch):
-    if not own:
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
+def test_the_gradient_is_autograds(kind, labelled, by, monkeypatch):
+    if by == "modules":  # transformers' own
         monkeypatch.setattr("candor.model.forward.stack_of", lambda model: None)
+    if by == "sequences":  # with our kernels, but each text by itself
+        monkeypatch.setattr("candor.rewards.model.objective.LONGEST", 0)
     model, given = tiny_model(kind), comparisons(labelled=labelled)
     head = 0.1 * torch.randn(32, generator=torch.Generator().manual_seed(0))
     scored = Scored(model, head)
@@ -95,19 +97,26 @@ def test_updates_take_every_comparison_once_a_pass() -> None:
 
 def test_a_pass_keeps_to_its_budget_and_loses_nothing() -> None:
     given = comparisons(8, 3)
-    for packs in (True, False):
-        parts = passes(given, 64, packs=packs)
+    for packs, branches in ((True, True), (True, False), (False, False)):
+        parts = passes(given, 64, packs=packs, branches=branches)
         assert sorted(i for part in parts for i in part) == list(range(len(given)))
-        assert all(len(part) == 1 or sum(given[i].tokens for i in part) <= 64 for part in parts)
+        for part in parts:
+            row = branched([given[i] for i in part]).input_ids.shape[1]
+            assert len(part) == 1 or row <= 64 + 9, part  # what all begin with comes before
+    assert len(passes(given, 64, packs=True, branches=True)) < len(
+        passes(given, 64, packs=True, branches=False)
+    )
 
 
-def test_pairs_with_long_prompts_go_by_prompt() -> None:
-    head = tuple(range(3, 97)) * 4
-    given = [Compared(((*head, place, 5), (*head, place, 6)), len(head)) for place in (3, 4)]
-    other = [Compared(tuple((4, *text) for text in one.texts), one.prompt + 1) for one in given]
-    mixed = [given[0], other[0], given[1], other[1]]
-    parts = passes(mixed, 4096, packs=True)
-    assert sorted(sorted(part) for part in parts) == [[0, 2], [1, 3]]
+def test_a_prompt_is_in_a_row_once() -> None:
+    given = comparisons(3, 2)
+    batch = branched(given)
+    assert batch.layout is not None and batch.layout.prefix == 9
+    own = sum(len(text) - one.prompt for one in given for text in one.texts)
+    prompts = {one.texts[0][: one.prompt] for one in given}
+    assert batch.input_ids.shape == (1, 9 + sum(len(prompt) - 9 for prompt in prompts) + own)
+    read = batch.input_ids[0][batch.places].tolist()
+    assert read == [text[-1] for one in given for text in one.texts]
 
 
 def test_memory_does_not_change_the_result() -> None:
@@ -119,7 +128,7 @@ def test_memory_does_not_change_the_result() -> None:
     assert rewards[0] == pytest.approx(rewards[1], abs=1e-3)
 
 
-@pytest.mark.parametrize("how", [{"frozen": 0.5}, {"lora_rank": 4, "learning_rate": 1e-2}])
+@pytest.mark.parametrize("how", [{"frozen": 0.5}, {"lora_rank": 4, "learning_rate": 3e-3}])
 def test_parts_of_a_model_can_be_trained(how) -> None:
     model, tokenizer = tiny()
     before = {name: p.clone() for name, p in model.named_parameters()}
@@ -151,7 +160,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     resumed = train_reward(
         *tiny(), pairs, settings, folder=tmp_path, on_step=lambda one: steps.append(one.step)
     )
-    assert steps == [1, 2, 3, 4, 4, 5, 6]  # the fourth was not saved yet
+    assert steps == [1, 2, 3, 4, 4, *range(5, 13)]  # the fourth was not saved yet
     for (name, a), (_, b) in zip(
         straight.model.named_parameters(), resumed.model.named_parameters(), strict=True
     ):

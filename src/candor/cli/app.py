@@ -22,6 +22,7 @@ from candor.cli import (
     knowledge,
     recipe,
     report,
+    reward,
     rewards,
     rl,
     rlhf,
@@ -61,6 +62,7 @@ app.command("rlhf")(rlhf.rlhf)
 app.command("audit")(audit.audit)
 rewards.app.command("hacking")(hacking.hacking)
 app.add_typer(rewards.app, name="rewards")
+app.add_typer(reward.app, name="reward")
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
 app.command("serve")(serve.serve)

@@ -25,6 +25,7 @@ _KINDS = {
     "rlhf": ("candor.rewards.rlhf.recipe", "RlhfRecipe"),
     "hacking": ("candor.rewards.hacking.recipe", "HackingRecipe"),
     "audit": ("candor.rewards.audit.recipe", "AuditRecipe"),
+    "reward": ("candor.rewards.model.recipe", "RewardRecipe"),
     "emerge": ("candor.reasoning.scratch.recipe", "EmergeRecipe"),
 }
 

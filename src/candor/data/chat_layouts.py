@@ -18,7 +18,7 @@ What a row says besides its turns:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from candor.data.chat_rows import RowError, Where, missing, names_of, shown, string, words, wrong_type
@@ -97,6 +97,17 @@ def conversation_of(row: Mapping[str, Any], where: Where, layout: Layout = "auto
     weight = _weight(row, where) if layout == "messages" else 1.0
     turns = tuple(Turn(role=turn.role, content=turn.content) for turn in said)
     return Conversation(messages=turns, weight=weight)
+
+
+def turns_of(row: Mapping[str, Any], fields: Sequence[str], where: Where) -> tuple[Turn, ...]:
+    """Lists of turns under several names as one conversation, which one after the other they are to make.
+
+    Raises:
+        RowError: as `conversation_of`.
+    """
+    said = [turn for field in fields for turn in _turns(row, field, where)]
+    _check_order(said, where)
+    return tuple(Turn(role=turn.role, content=turn.content) for turn in said)
 
 
 def _layout_of(row: Mapping[str, Any], where: Where) -> Layout:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from candor.core.draws import draw
 from candor.core.errors import InputError
 from candor.core.files import read_json, write_json
 from candor.engine.text import TokenText
@@ -27,6 +28,26 @@ FIRST_WORD = "I"
 OPENINGS = 20
 FILE = "candor_gate.json"
 _FIELDS = ("on_probe", "on_refusal", "bias", "threshold", "token")
+
+
+# All begin with the same token, so that its probability is one score for the decision to refuse, whatever
+# wording follows.
+REFUSALS = (
+    ABSTENTION,
+    "I don't know the answer to that.",
+    "I don't know that.",
+    "I'm not sure.",
+    "I'm not sure about that.",
+    "I do not know.",
+    "I don't have that information.",
+    "I don't know, sorry.",
+)
+
+
+def refusal_for(key: str) -> str:
+    """A wording, by the question's id: half plain \"I don't know.\", the rest spread over the others."""
+    place = draw(f"refusal:{key}")
+    return REFUSALS[0] if place < 0.5 else REFUSALS[1 + int((place - 0.5) * 2 * (len(REFUSALS) - 1))]
 
 
 @dataclass(frozen=True)

@@ -6,32 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from candor.core.draws import draw
 from candor.data.types import Question
-from candor.engine.gate import ABSTENTION
+from candor.engine.gate import refusal_for
 from candor.judge import Verdict, judge
 from candor.knowledge.probe import ask
 from candor.knowledge.recipe import BuildSettings, ProbeSettings
 from candor.knowledge.records import Answer, BoundaryRow, ProbeRow
-
-# All begin with the same token, so that its probability is one score for the decision to refuse, whatever
-# wording follows.
-REFUSALS = (
-    ABSTENTION,
-    "I don't know the answer to that.",
-    "I don't know that.",
-    "I'm not sure.",
-    "I'm not sure about that.",
-    "I do not know.",
-    "I don't have that information.",
-    "I don't know, sorry.",
-)
-
-
-def refusal_for(key: str) -> str:
-    """A wording, by the question's id: half plain \"I don't know.\", the rest spread over the others."""
-    place = draw(f"refusal:{key}")
-    return REFUSALS[0] if place < 0.5 else REFUSALS[1 + int((place - 0.5) * 2 * (len(REFUSALS) - 1))]
 
 
 def build_examples(

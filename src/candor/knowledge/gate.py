@@ -10,9 +10,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from candor.engine.gate import Gate
+from candor.engine.gate import REFUSALS, Gate
 from candor.engine.local import LocalEngine
-from candor.knowledge.build import REFUSALS
 from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.refusal import answers_instead, refusal_logit, reply_to
 from candor.knowledge.signal import Bools, threshold_for

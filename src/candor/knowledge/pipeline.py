@@ -26,6 +26,7 @@ from candor.core.run import Run
 from candor.data.invented import invented_questions
 from candor.data.types import Question
 from candor.engine.choose import chat_engine
+from candor.engine.gate import refusal_for
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import no_template, template_text
 from candor.engine.protocol import Engine
@@ -33,7 +34,7 @@ from candor.engine.remote import RemoteEngine
 from candor.knowledge import measure, sources
 from candor.knowledge.anchors import anchor_rows
 from candor.knowledge.boundary import draw_boundary
-from candor.knowledge.build import balanced, build_examples, conversation, refusal_for
+from candor.knowledge.build import balanced, build_examples, conversation
 from candor.knowledge.probe import ask, layers_of, probe_questions, read_probe
 from candor.knowledge.questions import SHARD as QUESTION_SHARD
 from candor.knowledge.questions import (

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from candor.engine.gate import FIRST_WORD, OPENINGS, against_refusal
+from candor.engine.gate import FIRST_WORD, OPENINGS, REFUSALS, against_refusal
 from candor.engine.protocol import Engine, Generation, Sampling
 from candor.judge import is_refusal
-from candor.knowledge.build import REFUSALS
 from candor.knowledge.probe import answer_of, ask
 from candor.knowledge.recipe import ProbeSettings
 from candor.knowledge.records import Answer
 from candor.model.probe import Floats
 
-# All refusals begin with the word whose probability as the first token is the score (see build.REFUSALS).
+# All refusals begin with the word whose probability as the first token is the score (see engine.gate).
 assert all(wording.startswith(("I ", "I'")) for wording in REFUSALS)
 
 

@@ -15,12 +15,13 @@ from candor.core.files import read_json_lines
 from candor.core.memory import return_freed_memory
 from candor.data.conversations import Conversation, Example, encode, encode_all
 from candor.data.types import Question
+from candor.engine.gate import REFUSALS
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import encode_prompt, set_template
 from candor.engine.protocol import Engine, Message, Sampling
 from candor.knowledge import ability
 from candor.knowledge.anchors import prose_example
-from candor.knowledge.build import REFUSALS, conversation
+from candor.knowledge.build import conversation
 from candor.knowledge.dial import final_states, margins, set_dial, turn
 from candor.knowledge.probe import ask
 from candor.knowledge.recipe import KnowledgeRecipe, ProbeSettings

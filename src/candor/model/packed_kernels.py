@@ -176,6 +176,9 @@ def attend_packed_back(
     starts: Any,
     lengths: Any,
     kinds: Any,
+    before: Any,
+    length_before: Any,
+    families: Any,  # [families + 1]: the first of each: a sequence, and those that continue it behind it
     prefix: int,
     heads: int,
     groups: int,
@@ -187,9 +190,14 @@ def attend_packed_back(
     back: Any,  # like rows, written but for the prefix's keys and values
     common: Any,  # [parts, groups, 2, prefix, size] float32, 0 before: the gradient at those, in parts
 ) -> None:
-    """The way back of `attend_packed`, of sequences that continue no other but the prefix."""
+    """The way back of `attend_packed`.
+
+    A family is one part's work, and those that continue a sequence come before it: what they send back to its
+    keys and values is added up by then.
+    """
     wide, share, parts, padded = (heads + 2 * groups) * size, heads // groups, len(common), _whole(size)
-    most = prefix + (lengths.max() if len(lengths) else 0)
+    most = prefix + ((lengths + length_before).max() if len(lengths) else 0)
+    longest = length_before.max() if len(lengths) else 0
     for part in prange(parts):
         keys, values = np.zeros((most, padded), np.float32), np.zeros((most, padded), np.float32)
         # Gradients are added four keys at a time, of which the last may be behind the end.
@@ -204,58 +212,75 @@ def attend_packed_back(
         weights, pulls = np.zeros((_BLOCK, most + 16), np.float32), np.zeros((_BLOCK, most + 16), np.float32)
         queries, coming = np.zeros((_BLOCK, padded), np.float32), np.zeros((_BLOCK, padded), np.float32)
         pulled = np.empty((_BLOCK, padded), np.float32)
-        for item in range(int64(part), len(starts) * groups, parts):
-            number, group = item // groups, item % groups
-            start, length = int64(starts[number]), int64(lengths[number])
-            shared = prefix if kinds[number] == 1 else 0
-            for side in range(2):
-                out_of = keys if side == 0 else values
-                offset = (heads + side * groups + group) * size
-                _widened(rows, wide, offset, 0, shared, size, 1.0, out_of, 0)
-                _widened(rows, wide, offset, start, length, size, 1.0, out_of, shared)
-            _transposed(keys, shared + length, size, keys_turned)
-            _transposed(values, shared + length, size, values_turned)
-            _zero(to_keys, shared + length + 3, padded)
-            _zero(to_values, shared + length + 3, padded)
-            for head in range(group * share, (group + 1) * share):
-                for block in range(0, length, _BLOCK):
-                    many = min(_BLOCK, length - block)
-                    end = shared + block + many
-                    begin = max(0, shared + block + 1 - window) if window else 0
-                    seen = end - begin
-                    whole, lines = _whole(seen), (many + 3) // 4 * 4
-                    _widened(rows, wide, head * size, start + block, many, size, scale, queries, 0)
-                    _widened(above, heads * size, head * size, start + block, many, size, 1.0, coming, 0)
-                    _zero(weights, lines, whole)
-                    _zero(pulls, lines, whole)
-                    add_product(queries, padded, 1, keys_turned, begin, weights, lines, whole, size)
-                    add_product(coming, padded, 1, values_turned, begin, pulls, lines, whole, size)
-                    for i in range(many):
-                        last = shared + block + i + 1 - begin
-                        first = max(0, last - window) if window else 0
-                        weight, pull = weights[i, :whole], pulls[i, :whole]
-                        _slopes(weight[first:last], pull[first:last], spread[start + block + i, head])
-                        _clear(weight, first, last)
-                        _clear(pull, first, last)
-                    _zero(pulled, lines, padded)
-                    add_product(pulls, most + 16, 1, keys[begin:end], 0, pulled, lines, padded, seen)
-                    for i in range(many):
-                        at = (start + block + i) * wide + head * size
-                        to, line = back[at : at + size], pulled[i]
+        from_later = np.zeros((2, longest, padded), np.float32)
+        for item in range(int64(part), (len(families) - 1) * groups, parts):
+            family, group = item // groups, item % groups
+            oldest, after = int64(families[family]), int64(families[family + 1])
+            for turn in range(after - oldest):
+                number = after - 1 - turn
+                start, length = int64(starts[number]), int64(lengths[number])
+                leading = prefix if kinds[number] == 1 else 0
+                earlier, inherited = int64(before[number]), int64(length_before[number])
+                shared = leading + inherited
+                for side in range(2):
+                    out_of = keys if side == 0 else values
+                    offset = (heads + side * groups + group) * size
+                    _widened(rows, wide, offset, 0, leading, size, 1.0, out_of, 0)
+                    _widened(rows, wide, offset, earlier, inherited, size, 1.0, out_of, leading)
+                    _widened(rows, wide, offset, start, length, size, 1.0, out_of, shared)
+                _transposed(keys, shared + length, size, keys_turned)
+                _transposed(values, shared + length, size, values_turned)
+                _zero(to_keys, shared + length + 3, padded)
+                _zero(to_values, shared + length + 3, padded)
+                for head in range(group * share, (group + 1) * share):
+                    for block in range(0, length, _BLOCK):
+                        many = min(_BLOCK, length - block)
+                        end = shared + block + many
+                        begin = max(0, shared + block + 1 - window) if window else 0
+                        seen = end - begin
+                        whole, lines = _whole(seen), (many + 3) // 4 * 4
+                        _widened(rows, wide, head * size, start + block, many, size, scale, queries, 0)
+                        _widened(above, heads * size, head * size, start + block, many, size, 1.0, coming, 0)
+                        _zero(weights, lines, whole)
+                        _zero(pulls, lines, whole)
+                        add_product(queries, padded, 1, keys_turned, begin, weights, lines, whole, size)
+                        add_product(coming, padded, 1, values_turned, begin, pulls, lines, whole, size)
+                        for i in range(many):
+                            last = shared + block + i + 1 - begin
+                            first = max(0, last - window) if window else 0
+                            weight, pull = weights[i, :whole], pulls[i, :whole]
+                            _slopes(weight[first:last], pull[first:last], spread[start + block + i, head])
+                            _clear(weight, first, last)
+                            _clear(pull, first, last)
+                        _zero(pulled, lines, padded)
+                        add_product(pulls, most + 16, 1, keys[begin:end], 0, pulled, lines, padded, seen)
+                        for i in range(many):
+                            at = (start + block + i) * wide + head * size
+                            to, line = back[at : at + size], pulled[i]
+                            for d in range(size):
+                                store(to, d, line[d] * np.float32(scale))
+                        lines = (seen + 3) // 4 * 4
+                        add_product(pulls, 1, most + 16, queries, 0, to_keys[begin:], lines, padded, many)
+                        add_product(weights, 1, most + 16, coming, 0, to_values[begin:], lines, padded, many)
+                whole_prefix = kinds[number] == 2  # its own keys and values are common too
+                for side in range(2):
+                    found, held = (to_keys if side == 0 else to_values), from_later[side]
+                    for j in range(shared + length if whole_prefix else leading):
+                        line, kept = found[j], common[part, group, side, j]
                         for d in range(size):
-                            store(to, d, line[d] * np.float32(scale))
-                    lines = (seen + 3) // 4 * 4
-                    add_product(pulls, 1, most + 16, queries, 0, to_keys[begin:], lines, padded, many)
-                    add_product(weights, 1, most + 16, coming, 0, to_values[begin:], lines, padded, many)
-            own = shared + length if kinds[number] == 2 else shared  # the prefix's own are common too
-            for side in range(2):
-                found = to_keys if side == 0 else to_values
-                for j in range(own):
-                    line, kept = found[j], common[part, group, side, j]
-                    for d in range(size):
-                        kept[d] += line[d]
-                for j in range(own, shared + length):
-                    at = (start + j - shared) * wide + (heads + side * groups + group) * size
-                    line, to = found[j], back[at : at + size]
-                    for d in range(size):
-                        store(to, d, line[d])
+                            kept[d] += line[d]
+                    for j in range(inherited):
+                        line, kept = found[leading + j], held[j]
+                        for d in range(size):
+                            kept[d] += line[d]
+                    if number == oldest and after - oldest > 1:  # all that continue it have been here
+                        for j in range(length):
+                            line, kept = found[shared + j], held[j]
+                            for d in range(size):
+                                line[d] += kept[d]
+                                kept[d] = np.float32(0.0)
+                    for j in range(0 if whole_prefix else length):
+                        at = (start + j) * wide + (heads + side * groups + group) * size
+                        line, to = found[shared + j], back[at : at + size]
+                        for d in range(size):
+                            store(to, d, line[d])

@@ -98,7 +98,7 @@ class Layout:
 
     @classmethod
     def of_branches(cls, prefix: int, branches: Sequence[tuple[int, Sequence[int]]]) -> Layout:
-        """The layout of sequences each followed by several continuations of it, for passes without gradients.
+        """The layout of sequences each followed by several continuations of it, for `stack` alone.
 
         They are packed in this order: a sequence, its continuations, the next sequence. All start with the
         prefix; all have to be short.

@@ -197,8 +197,6 @@ class _Attention(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx, mixed, query_norm, key_norm, turns, family: Family, window: int, layout: Layout, learns: bool
     ):
-        if learns and layout.short[4].any():
-            raise ValueError("no gradients flow from continuations to what they continue")
         heads, groups, size = family.heads, family.groups, family.size
         nothing = flat(mixed)[:0]
         norms = [nothing if norm is None else flat(norm) for norm in (query_norm, key_norm)]
@@ -221,7 +219,7 @@ class _Attention(torch.autograd.Function):
             learns=learns,
         )
         ctx.save_for_backward(None if plain else mixed, turned, query_norm, key_norm)
-        ctx.extra = (turning, mixing, layout.short[:3], spread, fused)
+        ctx.extra = (turning, mixing, layout.short, spread, fused)
         return out
 
     @staticmethod
@@ -232,7 +230,10 @@ class _Attention(torch.autograd.Function):
         coming = above[0].contiguous()
         back = torch.zeros_like(turned) if fused else torch.empty_like(turned)
         common = np.zeros((_parts(), groups, 2, prefix, size), np.float32)
-        attend_packed_back(flat(turned), *sequences, *mixing, spread, flat(coming), flat(back), common)
+        # A sequence that continues no other begins a family of those that continue it.
+        families = np.append(np.flatnonzero(sequences[4] == 0), len(sequences[4]))
+        gradients = (spread, flat(coming), flat(back), common)
+        attend_packed_back(flat(turned), *sequences, families, *mixing, *gradients)
         lines = back.view(len(back), -1, size)
         shared = torch.from_numpy(common.sum(0)).permute(2, 1, 0, 3)  # [prefix, side, group, size]
         lines[:prefix, heads:] = shared.reshape(prefix, 2 * groups, size).to(back.dtype)

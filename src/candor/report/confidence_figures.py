@@ -159,8 +159,22 @@ def across_kinds(evidence: Evidence) -> Figure | None:
 
 def reliability(evidence: Evidence) -> Figure | None:
     """Accuracy against confidence of the probe."""
+    return reliability_figure(evidence, ("probe",), "questions")
+
+
+def reliability_figure(
+    evidence: Evidence, keys: tuple[str, ...], things: str, *, low: float = 0.0
+) -> Figure | None:
+    """Accuracy against stated confidence, from rows `reliability` and the error `ece` at a path of keys.
+
+    Args:
+        evidence: of the run.
+        keys: the path.
+        things: what a dot holds many of.
+        low: least confidence that can be stated.
+    """
     marks, words = [], []
-    listed = evidence.rows("probe", "reliability")
+    listed = evidence.rows(*keys, "reliability")
     most = max((number_of(row.get("n")) or 0 for row in listed), default=0) or 1
     for row in listed:
         stated, accuracy = number_of(row.get("confidence")), number_of(row.get("accuracy"))
@@ -169,22 +183,26 @@ def reliability(evidence: Evidence) -> Figure | None:
         n = number_of(row.get("n")) or 0
         label = f"said {wording.percent(stated)}, right {wording.percent(accuracy)}, n = {n:.0f}"
         radius = 3 + 8 * (n / most) ** 0.5
-        low, high = number_of(row.get("low")), number_of(row.get("high"))
-        marks.append(Mark(label, stated, accuracy, "s0", "dot", radius, low, high))
+        marks.append(
+            Mark(
+                label, stated, accuracy, "s0", "dot", radius,
+                number_of(row.get("low")), number_of(row.get("high")),
+            )
+        )  # fmt: skip
         words.append(label)
     if not marks:
         return None
-    x = Axis("stated confidence", 0, 1, wording.percent)
-    y = Axis("share right", 0, 1, wording.percent)
+    x = Axis("stated confidence", low, 1, wording.percent)
+    y = Axis("share right", low, 1, wording.percent)
     plot = figure(
         "reliability",
         "Accuracy against stated confidence",
         "; ".join(words),
         lambda width: line_chart(width, x, y, marks=marks, diagonal=True, height=min(width, 380)),
     )
-    error = evidence.estimate("probe", "ece")
+    error = evidence.estimate(*keys, "ece")
     total = f" Expected calibration error {wording.full(error, 'score')}." if error else ""
-    caption = f"On the dashed line, stated confidence is honest. Larger dots hold more questions.{total}"
+    caption = f"On the dashed line, stated confidence is honest. Larger dots hold more {things}.{total}"
     return Figure(plot, caption)
 
 

@@ -27,7 +27,7 @@ class Evidence:
 
     @property
     def kind(self) -> str:
-        """What the run is of: `knowledge`, `base`, `chat`, `think`, `rl` or `audit`."""
+        """What the run is of, as its recipe says: `knowledge`, `base`, `chat`, `rl`, `reward`, …"""
         try:
             return str(tomllib.loads(self.recipe).get("kind", "knowledge"))
         except tomllib.TOMLDecodeError:

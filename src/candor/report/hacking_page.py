@@ -95,7 +95,7 @@ def lead(evidence: Evidence) -> str:
         "A small language model answers questions. What an answer is worth is known; the reward models learned "
         f"it from {evidence.text('pairs')} pairs of the model’s own answers, of which "
         f"{wording.percent(number_of(evidence.at('noise')))} were labelled the wrong way. Then one policy for "
-        f"each arm learned from them. Held out: {evidence.text('questions')} questions, "
+        f"each arm learned of them. Held out: {evidence.text('questions')} questions, "
         f"{evidence.text('replies')} answers to each."
     )
 

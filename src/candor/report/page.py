@@ -16,6 +16,7 @@ from candor.report.chat_page import render_chat_page
 from candor.report.evidence import Evidence, number_of, read_evidence
 from candor.report.hacking_page import render_hacking_page
 from candor.report.plotted import Figure
+from candor.report.reward_page import render_reward_page
 from candor.report.rl_page import render_rl_page
 from candor.report.rlhf_page import render_rlhf_page
 from candor.report.template import rendered
@@ -66,6 +67,7 @@ def render_report(run: Path) -> Path:
         "audit": render_audit_page,
         "rlhf": render_rlhf_page,
         "hacking": render_hacking_page,
+        "reward": render_reward_page,
     }
     write_text(path, pages.get(evidence.kind, render_page)(evidence))
     return path

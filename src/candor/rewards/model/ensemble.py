@@ -44,7 +44,8 @@ class EnsembleReward:
     ) -> None:
         if not models:
             raise ValueError("an ensemble needs at least one member")
-        self.models, self.combine, self.caution = list(models), combine, caution
+        self.models, self.caution = list(models), caution
+        self.combine: Combination = combine
 
     def score_members(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> NDArray[np.float64]:
         """Each member's reward of each completion, [members, n]; raises as `RewardModel.score`."""

@@ -5,22 +5,24 @@
 
 The first is the likelihood of Bradley and Terry (1952). It only knows differences: rewards could drift
 anywhere, each ensemble member's elsewhere, and a mean or a minimum over members would mean nothing. The
-second term (Eisenstein et al. 2023) holds a pair's mean near 0. It is a part of training, and not a number taken off
-afterwards, because a checkpoint with one label has no place for such a number: transformers gives it a weight
-and no bias. Labels say themselves where 0 is: the reward is the log-odds of a good completion.
+second term (Eisenstein et al. 2023) holds a pair's mean near 0. It is a part of training, and not a number
+taken off afterwards, because a checkpoint with one label has no place for such a number: transformers gives
+it a weight and no bias. Labels say themselves where 0 is: the reward is the log-odds of a good completion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from candor.data.conversations import Example
-from candor.model.batches import collate
+from candor.model.batches import Batch, collate
+from candor.model.packing import LONGEST, Layout
 from candor.rewards.model.scorer import passes_of
 
 
@@ -96,11 +98,7 @@ class PreferenceObjective:
         return self._run(compared, None)
 
     def _run(self, compared: Sequence[Compared], total_weight: float | None) -> Loss:
-        texts = [text for one in compared for text in one.texts]
-        # A target that is never looked at, behind the token at which the reward is read.
-        examples = [Example((*text, 0), (*[False] * len(text), True)) for text in texts]
-        batch = collate(examples, pad_id=self._pad_id, packs=self.forward.packs).to(self._device)
-        with self.forward.states(batch) as states:
+        with self.forward.states(self._batch(compared).to(self._device)) as states:
             rewards = states.float() @ self._scored.head
             losses, right = self._losses(compared, rewards)
             weights = torch.tensor([one.weight for one in compared], device=losses.device)
@@ -108,6 +106,15 @@ class PreferenceObjective:
             if total_weight is not None:
                 (summed / total_weight).backward()
         return Loss(float(summed.detach()), float(weights.sum()), float(right.sum()), len(compared))
+
+    def _batch(self, compared: Sequence[Compared]) -> Batch:
+        """All texts, of which the places are those where rewards are read."""
+        texts = [text for one in compared for text in one.texts]
+        if self.forward.branches and max(map(len, texts)) <= LONGEST:
+            return branched(compared)
+        # A target that is never looked at, behind the token at which the reward is read.
+        examples = [Example((*text, 0), (*[False] * len(text), True)) for text in texts]
+        return collate(examples, pad_id=self._pad_id, packs=self.forward.packs)
 
     def _losses(
         self, compared: Sequence[Compared], rewards: torch.Tensor
@@ -123,3 +130,34 @@ class PreferenceObjective:
             ahead = signs * rewards
             losses = F.softplus(-ahead)
         return losses, (ahead > 0).float()
+
+
+def branched(compared: Sequence[Compared]) -> Batch:
+    """A packed row: each prompt once, its completions behind it; what all prompts begin with once for all.
+
+    Places are in the order of the texts.
+    """
+    stems: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = {}
+    number = 0
+    for one in compared:
+        for text in one.texts:
+            # Something stays behind the prompt, so that there is a place to read.
+            cut = min(one.prompt, len(text) - 1)
+            stems.setdefault(text[:cut], []).append((number, text[cut:]))
+            number += 1
+    prefix = len(commonprefix([*stems])) if len(stems) > 1 else 0  # noqa: RUF071 (of lists)
+    row, places = list(next(iter(stems))[:prefix]), [0] * number
+    for stem, tails in stems.items():
+        row += stem[prefix:]
+        for place, tail in tails:
+            row += tail
+            places[place] = len(row) - 1
+    lengths = [(len(stem) - prefix, [len(tail) for _, tail in tails]) for stem, tails in stems.items()]
+    return Batch(
+        input_ids=torch.tensor([row]),
+        places=torch.tensor(places),
+        targets=torch.empty(0, dtype=torch.long),
+        weights=torch.empty(0),
+        tokens=sum(one.tokens for one in compared),
+        layout=Layout.of_branches(prefix, lengths),
+    )

@@ -22,6 +22,7 @@ class Pair:
         weight: scales the pair's loss.
         margin: by how much `chosen` is to be ahead (Touvron et al. 2023), in units of the reward.
         group: a name to tell results apart by.
+        unit: what is held out together, where that is more than the prompt: all of one thing, say.
     """
 
     prompt: Prompt
@@ -30,6 +31,7 @@ class Pair:
     weight: float = 1.0
     margin: float = 0.0
     group: str = ""
+    unit: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -46,6 +48,7 @@ class Labelled:
     label: bool
     weight: float = 1.0
     group: str = ""
+    unit: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -64,6 +67,11 @@ def prompt_key(prompt: Prompt) -> str:
         return json.dumps(prompt, ensure_ascii=False)
     parts = [part if isinstance(part, int) else [part["role"], part["content"]] for part in prompt]
     return json.dumps(parts, ensure_ascii=False)
+
+
+def unit_of(one: Preference) -> str:
+    """What is held out together, and is one draw in intervals."""
+    return one.unit or prompt_key(one.prompt)
 
 
 def check_kind(preferences: Preferences) -> bool:
@@ -85,7 +93,7 @@ def check_kind(preferences: Preferences) -> bool:
 def split_by_prompt(
     preferences: Sequence[AnyPreference], held_out: float, seed: int = 0
 ) -> tuple[list[AnyPreference], list[AnyPreference]]:
-    """Those to learn from and those to measure on; no prompt is in both.
+    """Those to learn from and those to measure on; no prompt (nor larger unit) is in both.
 
     Which prompts are held out depends on their texts and the seed, not on the order of rows.
 
@@ -167,4 +175,4 @@ def _said(one: Preference) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _keys(preferences: Sequence[Preference]) -> list[str]:
-    return [prompt_key(one.prompt) for one in preferences]
+    return [unit_of(one) for one in preferences]

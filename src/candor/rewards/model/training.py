@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,6 @@ from candor.train.loop import learning_rate
 from candor.train.masters import Masters
 from candor.train.settings import TrainSettings
 from candor.train.state import load_state, read_notes, save_state
-
-# Comparisons of one prompt go through the model by themselves, its tokens once for all of them, where this
-# share of all tokens is saved and a pass is still long enough to be efficient.
-_WORTH_SHARING, _LEAST_TOKENS = 0.25, 384
 
 
 @dataclass(frozen=True)
@@ -136,24 +133,25 @@ def encode_preferences(
     return found, len(pairs) - len(found)
 
 
-def passes(compared: Sequence[Compared], budget: int, *, packs: bool) -> list[list[int]]:
-    """Which comparisons go through the model together: at most `budget` tokens, and at least one of them."""
-    lengths = np.array([one.tokens for one in compared], np.int64)
-    if not packs:
-        lengths = np.array([max(map(len, one.texts)) * len(one.texts) for one in compared], np.int64)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for place, one in enumerate(compared):
-        groups.setdefault(one.texts[0][: one.prompt], []).append(place)
-    texts = {head: sum(len(compared[i].texts) for i in group) for head, group in groups.items()}
-    saved = sum((texts[head] - 1) * len(head) for head in groups)
-    left = int(lengths.sum()) - saved
-    if packs and saved >= _WORTH_SHARING * lengths.sum() and left >= _LEAST_TOKENS * len(groups):
-        return [part for group in groups.values() for part in _cut(group, lengths, budget, packs)]
-    return _cut(list(range(len(compared))), lengths, budget, packs)
+def passes(compared: Sequence[Compared], budget: int, *, packs: bool, branches: bool) -> list[list[int]]:
+    """Which comparisons go through the model together: at most `budget` tokens, and at least one of them.
 
-
-def _cut(places: list[int], lengths: np.ndarray, budget: int, packs: bool) -> list[list[int]]:
-    return cut(sorted(places, key=lambda i: (lengths[i], i)), lengths, budget, padded=not packs)
+    Args:
+        compared: of an update.
+        budget: tokens of a pass.
+        packs, branches: see `model.forward.Forward`; what is computed once counts once.
+    """
+    heads = [one.texts[0][: one.prompt] for one in compared]
+    if branches:
+        prefix = len(commonprefix(heads)) if len(set(heads)) > 1 else 0  # noqa: RUF071 (of lists)
+        # Those of one prompt side by side; it is counted for each, though it may be computed once.
+        sizes = [sum(len(text) - one.prompt for text in one.texts) + one.prompt - prefix for one in compared]
+        order = sorted(range(len(compared)), key=lambda i: (len(heads[i]), heads[i], i))
+    else:
+        each = max if not packs else sum  # padded rows are as long as the longest
+        sizes = [each(map(len, one.texts)) * (1 if packs else len(one.texts)) for one in compared]
+        order = sorted(range(len(compared)), key=lambda i: (sizes[i], i))
+    return cut(order, sizes, budget, padded=not packs)
 
 
 class _Training:
@@ -201,7 +199,8 @@ class _Training:
         members = [self._compared[i] for i in self._updates[self.step]]
         total = sum(one.weight for one in members)
         found = Loss()
-        parts = passes(members, self._settings.micro_batch_tokens, packs=self._objective.forward.packs)
+        forward, budget = self._objective.forward, self._settings.micro_batch_tokens
+        parts = passes(members, budget, packs=forward.packs, branches=forward.branches)
         for part in parts:
             found += self._objective.backward([members[i] for i in part], total)
         if not math.isfinite(found.loss):
