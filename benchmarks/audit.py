@@ -2,6 +2,7 @@
 
     python benchmarks/audit.py verdicts --runs 400 --out verdicts.json
     python benchmarks/audit.py limits --runs 600 --out limits.json
+    python benchmarks/audit.py log --family three --strength 1.6 --gold --out log.jsonl  # one to try it on
 
 Verdicts: bandits of `candor.rewards.audit.simulate`, of which everything is known exactly, with logs drawn
 from them; 50 prompts × 4 completions of each side and 100 × 8, labels on 50 × 4 of the reference's, with and
@@ -119,11 +120,28 @@ def main() -> None:
     from candor.core.run import machine
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=("verdicts", "limits"))
+    parser.add_argument("what", choices=("verdicts", "limits", "log"))
+    parser.add_argument("--family", default="wide")
+    parser.add_argument("--strength", type=float, default=0.3, help="how far the policy went")
+    parser.add_argument("--prompts", type=int, default=100)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--gold", action="store_true", help="gold on the policy's completions, too")
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
+    if options.what == "log":
+        from candor.core.files import write_jsonl
+        from candor.rewards.audit.simulate import bandits, entries, logged
+
+        random = np.random.default_rng(0)
+        made = bandits(options.family, options.prompts, options.strength, random)
+        log = logged(
+            made, random, samples=options.samples, labelled=(options.prompts, 4), gold_on_policy=options.gold
+        )
+        write_jsonl(options.out, entries(log))
+        print(f"true gain {made.gold_gain:.3f}, by the proxy {made.proxy_gain:.3f}, χ² {made.chi2:.3f}")
+        return
     if options.what == "limits":
         for shape in SHAPES:
             rows += limits(shape, options.runs)

@@ -128,7 +128,7 @@ class ChiSquareGRPOTrainer(GRPOTrainer):
         """
         inputs = torch.cat([prompt_ids, ids], dim=1)
         # Behind the first end token nothing is read, so that only padding is left out of attention.
-        attention = torch.cat([prompt_mask, (ids != self.pad_token_id).to(mask) | mask], dim=1)
+        attention = torch.cat([prompt_mask, (ids != self._tokenizer.pad_token_id).to(mask) | mask], dim=1)
         training = self.model.training
         self.model.eval()  # with dropout the two would differ by noise
         found = []
@@ -195,14 +195,15 @@ class ChiSquareGRPOTrainer(GRPOTrainer):
         width = max(map(len, encoded))
         device = self.accelerator.device
         prompt_ids = torch.tensor(
-            [[self.pad_token_id] * (width - len(one)) + list(one) for one in encoded], device=device
+            [[self._tokenizer.pad_token_id] * (width - len(one)) + list(one) for one in encoded],
+            device=device,
         )
         prompt_mask = torch.tensor(
             [[0] * (width - len(one)) + [1] * len(one) for one in encoded], device=device
         )
         how = GenerationConfig(
             do_sample=True, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=self.max_completion_length,
-            pad_token_id=self.pad_token_id, eos_token_id=self.eos_token_ids,
+            pad_token_id=self._tokenizer.pad_token_id, eos_token_id=self.eos_token_ids,
         )  # fmt: skip
         with self._side(source) as model:
             whole = model.generate(input_ids=prompt_ids, attention_mask=prompt_mask, generation_config=how)

@@ -26,14 +26,15 @@ from candor.rl.reward import AnyReward, Sample, rewards_of
 
 # Fields of a completion that only a task with right answers has.
 _OF_TASKS = {"right", "answer"}
-_SOURCES: tuple[Literal["reference", "policy"], ...] = ("reference", "policy")
+Source = Literal["reference", "policy"]
+_SOURCES: tuple[Source, ...] = ("reference", "policy")
 
 
 @dataclass(frozen=True)
 class Drawn:
     """One completion on its way into the log."""
 
-    source: Literal["reference", "policy"]
+    source: Source
     problem: Problem
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
@@ -58,7 +59,7 @@ def draw(settings: DrawSettings, seed: int, reporter: Reporter) -> list[Entry]:
     ahead = [spec for spec in (settings.proxy, settings.gold) if spec is not None]
     for spec in ahead:
         check_reward(spec)  # before the long work
-    engines = {name: _engine(settings, name, reporter) for name in _SOURCES}
+    engines: dict[Source, LocalEngine] = {name: _engine(settings, name, reporter) for name in _SOURCES}
     reference = engines["reference"]
     _need_same_tokens(reference, engines["policy"])
     chat = reference.chat if settings.chat is None else settings.chat
@@ -118,7 +119,7 @@ def _need_same_tokens(reference: LocalEngine, policy: LocalEngine) -> None:
 
 def _completions(
     engine: LocalEngine,
-    name: Literal["reference", "policy"],
+    name: Source,
     problems: Sequence[Problem],
     ids: Sequence[tuple[int, ...]],
     settings: DrawSettings,
@@ -127,7 +128,7 @@ def _completions(
 ) -> Iterator[Drawn]:
     sampling = Sampling(max_tokens=settings.max_tokens, temperature=1.0, n=settings.samples, seed=seed)
     with reporter.bar(f"drawing from the {name}", len(ids)) as bar:
-        found = engine.generate(ids, sampling, on_progress=bar.progress)
+        found = engine.generate(ids, sampling, on_progress=bar.advance)
     for problem, prompt_ids, generation in zip(problems, ids, found, strict=True):
         for one in generation.completions:
             cut = one.finish_reason == "length"
@@ -142,7 +143,7 @@ def _scored(engine: LocalEngine, drawn: Sequence[Drawn], name: str, reporter: Re
             part = drawn[start : start + 256]
             scores = engine.score_tokens([(one.prompt_ids, one.token_ids) for one in part])
             found += [min(0.0, sum(tokens)) for tokens in scores]
-            bar.progress(len(part))
+            bar.advance(len(part))
     return found
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from candor.rewards.audit.log import Log
+from candor.rewards.audit.log import Entry, Log
 
 Floats = NDArray[np.float64]
 FAMILIES = ("three", "wide", "rare", "hidden", "unseen", "edge")
@@ -153,3 +153,23 @@ def _drawn(probability_PA: Floats, samples: int, random: np.random.Generator) ->
     summed = probability_PA.cumsum(axis=1)
     points = random.random((len(summed), samples, 1)) * summed[:, None, -1:]
     return (points > summed[:, None, :]).sum(axis=2)
+
+
+def entries(log: Log) -> list[Entry]:
+    """A log of bandits as the lines of a file."""
+    found = []
+    for i in range(len(log.proxy)):
+        own, ratio = float(log.logp_own[i]), float(log.log_ratio[i])
+        policy, reference = (own, own - ratio) if log.policy[i] else (own + ratio, own)
+        found.append(
+            Entry(
+                prompt=f"prompt {log.prompt[i]}",
+                source="policy" if log.policy[i] else "reference",
+                proxy=float(log.proxy[i]),
+                gold=None if np.isnan(log.gold[i]) else float(log.gold[i]),
+                logp_policy=min(policy, 0.0),
+                logp_reference=min(reference, 0.0),
+                completion=log.text[i],
+            )
+        )
+    return found

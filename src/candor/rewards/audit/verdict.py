@@ -163,7 +163,10 @@ def _numbers(measured: Measured) -> tuple[Limits | None, Limits | None, Bounds |
     # the same number, whose own error does not matter to it.
     kappa, needed = (
         Limits(*(float(end) / calibration.sd_proxy for end in (one.value, one.low, one.high)))
-        for one in (cautious.ratio, Limits(calibration.residual_sd, 0.0, calibration.residual_sd_high))
+        for one in (
+            Limits(cautious.ratio.value, cautious.ratio.low, np.inf),
+            Limits(calibration.residual_sd, -np.inf, calibration.residual_sd_high),
+        )
     )
     return kappa, needed, _bounds(measured, calibration, cautious.bound)
 
