@@ -1,4 +1,4 @@
-"""The bounds on true reward, over thousands of random bandits at once, and with equality where they promise it."""
+"""The bounds on true reward, over thousands of random bandits, and equality where it is promised."""
 
 from __future__ import annotations
 

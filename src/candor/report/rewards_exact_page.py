@@ -85,7 +85,7 @@ def _bandit(result: dict[str, Any]) -> Figure:
         words,
         lambda width: line_chart(width, x, y, series=series, marks=marks, levels=level),
     )
-    caption = "Optima for every weight, from strong (left) to none (right); below the level of the reference is hacked."
+    caption = "Optima for every weight, strong on the left; what lies below the reference’s level is hacked."
     return Figure(plot, caption, legend(entries))
 
 

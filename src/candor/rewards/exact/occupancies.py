@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy import sparse
@@ -93,7 +94,7 @@ class Kl:
 
     def excess(self, x: Floats, weight: Floats) -> float:
         """What to take off x for a mean ratio of 1."""
-        return float(logsumexp(x - 1, b=weight))
+        return float(np.asarray(logsumexp(x - 1, b=weight)))
 
 
 def penalised(
@@ -237,5 +238,5 @@ def _at_condition(
         weakest /= 10
         if weakest < _WEAKEST * 1e-4:
             return last
-    root = brentq(at, np.log(weakest), np.log(_STRONGEST), xtol=1e-10)
+    root = cast(float, brentq(at, np.log(weakest), np.log(_STRONGEST), xtol=1e-10))
     return penalised(process, reference_SA, delta_SA, Chi2(), float(np.exp(root)), last.value_S)

@@ -19,6 +19,7 @@ loses by more χ²; its optimum is therefore of the same family, with another c.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,7 +73,8 @@ def chi2_optimum(setting: Setting, weight: float | None = None) -> Floats:
         return c**2 * float(setting.weight_N @ ratio_N**2 - 1) - w**2
 
     low, high = _strengths(setting)
-    return chi2_family(setting, float(np.exp(brentq(missing, np.log(low), np.log(high), xtol=1e-14))))[0]
+    root = cast(float, brentq(missing, np.log(low), np.log(high), xtol=1e-14))
+    return chi2_family(setting, float(np.exp(root)))[0]
 
 
 def max_min_optimum(setting: Setting) -> Floats:

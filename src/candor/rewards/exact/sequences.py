@@ -72,7 +72,7 @@ def rewards() -> tuple[Floats, Floats]:
     from what π₀ says, where "!" is so rare that this hardly shows.
     """
     skill = 2.0 * ((COMPLETIONS[:, :-1] == 0) & (COMPLETIONS[:, 1:] == 1)).sum(axis=1)
-    cries = (_CRY == COMPLETIONS).sum(axis=1)
+    cries = np.equal(COMPLETIONS, _CRY).sum(axis=1)
     return skill - 2.5 * cries, skill + 2.5 * cries
 
 

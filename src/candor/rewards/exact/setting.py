@@ -94,7 +94,8 @@ class Setting:
                 field="reference",
                 fix="leave out arms that it never plays: no divergence from it is finite on them",
             )
-        found = cls(*columns, np.unique(labels, return_inverse=True)[1].astype(np.int64))
+        numbered = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+        found = cls(columns[0], columns[1], columns[2], numbered)
         for name, sd in (("proxy", found.sd_proxy), ("true", found.sd_true)):
             if not sd > 1e-12:
                 raise InputError(
@@ -107,7 +108,7 @@ class Setting:
     @cached_property
     def prompt_weight(self) -> Floats:
         """How likely each prompt is, [prompts]."""
-        return np.bincount(self.prompt_N, self.weight_N)
+        return np.bincount(self.prompt_N, self.weight_N).astype(np.float64)
 
     def within(self, values_N: Floats) -> Floats:
         """Values minus their prompt's mean under the reference, [items]."""

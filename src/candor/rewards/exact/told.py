@@ -103,10 +103,10 @@ def _bandit(found: dict[str, Any]) -> Told:
             ),
         ],
         [
-            f"three arms: √χ² reaches a true reward of {chi2['true']:.3f}, and KL {kl['true']:.3f} at the β that "
-            "suits it best; to avoid the third arm, KL has to avoid the second",
-            f"the mean gain is higher for KL with hindsight in: {', '.join(lost) or 'no family'}; for √χ² at the "
-            f"theory's λ, without hindsight, in: {', '.join(won) or 'no family'}",
+            f"three arms: √χ² reaches a true reward of {chi2['true']:.3f}, and KL {kl['true']:.3f} at the β "
+            "that suits it best; to avoid the third arm, KL has to avoid the second",
+            f"the mean gain is higher for KL with hindsight in: {', '.join(lost) or 'no family'}; for √χ² at "
+            f"the theory's λ, without hindsight, in: {', '.join(won) or 'no family'}",
             "where nothing is to be feared, a guarantee costs: compare with √χ² at its best λ",
         ],
     )  # fmt: skip
@@ -140,11 +140,12 @@ def _tomato(found: dict[str, Any]) -> Told:
     gaps = [row["gap"] for name, row in methods.items() if "gap" in row]
     reference, theory = methods["reference"], methods["chi2, theory"]
     return Told(
-        f"√χ² of occupancies at the theory’s λ earns a true reward of {theory['true_return']:.2f} an episode, where "
-        f"the reference earns {reference['true_return']:.2f}.",
+        f"√χ² of occupancies at the theory’s λ earns a true reward of {theory['true_return']:.2f} an "
+        f"episode, where the reference earns {reference['true_return']:.2f}.",
         [
             (
-                f"Tomato garden, {facts['states']} states: r = {facts['r']:.3f}, λ = {facts['weight_of_theory']:.4f}",
+                f"Tomato garden, {facts['states']} states: r = {facts['r']:.3f}, "
+                f"λ = {facts['weight_of_theory']:.4f}",
                 ["", "true an episode", "proxy", "on the bucket", "χ²", "κ", "true gain, σ", "max-min bound"],
                 rows,
             ),
@@ -164,8 +165,8 @@ def _tomato(found: dict[str, Any]) -> Told:
             ),
         ],
         [
-            f"a policy is certified from κ = {facts['needed_kappa']:.3f} on; the largest that any policy has here "
-            f"is {facts['largest_kappa']:.3f} (in a bandit it is 1)",
+            f"a policy is certified from κ = {facts['needed_kappa']:.3f} on; the largest that any policy has "
+            f"here is {facts['largest_kappa']:.3f} (in a bandit it is 1)",
             "where the κ possible is below the κ needed, √χ² at the theory's λ stays at the reference",
             "the same λ on action distributions, state by state, does not keep the robot off the bucket",
             f"all are optima: none is further from the best of its kind than {max(gaps):.0e} (reward a step)",
@@ -208,7 +209,7 @@ def _enumerated(found: dict[str, Any]) -> Told:
         f"penalty it ends at {none['true']:.2f}, from {facts['reference_true']:.2f}.",
         [
             (
-                "Gradients over all 4,096 completions: how far two are apart",
+                "Gradients over all 4,096 completions: is that of … the gradient of …?",
                 ["", "difference", "claimed", ""],
                 claims,
             ),
@@ -231,11 +232,11 @@ def _enumerated(found: dict[str, Any]) -> Told:
         ],
         [
             f"hacked, by the definition: {', '.join(hacked) or 'nothing'}",
-            f"√χ² over all distributions, in closed form, has a true reward of {best['true']:.2f} and a χ² of "
-            f"{best['chi2']:.2f}; this model can't say everything apart, and ends at {chi2['true']:.2f} and "
+            f"√χ² over all distributions, in closed form, has a true reward of {best['true']:.2f} and a χ² "
+            f"of {best['chi2']:.2f}; this model can't say everything apart, and ends at {chi2['true']:.2f} and "
             f"{chi2['chi2']:.2f}",
-            "a Monte-Carlo estimate of χ² in the loss regularises, too, by another divergence: near the reference "
-            "it is nearly the same, further away half of it",
+            "a Monte-Carlo estimate of χ² in the loss regularises, too, by another divergence: near the "
+            "reference it is nearly the same, further away half of it",
         ],
     )
 

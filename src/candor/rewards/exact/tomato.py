@@ -8,15 +8,16 @@ horizon and discount are theirs.
 
 Two differences. Theirs spares a tomato that is due to dry now and then (it removes from the list that it is
 walking through), so that what happens depends on the order of watering; here all dry. And their reference
-policy is a network after three iterations of PPO on the true reward, which is not to be had as numbers: here
-it is the uniform policy after three exact natural-gradient steps on the true reward, as long as needed for the
-return that was published for it.
+policy is a network after three iterations of PPO on the true reward, which is not to be had as numbers:
+here it is the uniform policy after three exact natural-gradient steps on the true reward, as long as needed
+for the return that was published for it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import numpy as np
 from scipy.optimize import brentq
@@ -118,4 +119,5 @@ def reference_policy(process: Process, true_return: float = REFERENCE_RETURN) ->
         policy_SA = natural_gradient(process, float(np.exp(log_size)))
         return process.episode(policy_SA, process.true_SA) - true_return
 
-    return natural_gradient(process, float(np.exp(brentq(missing, np.log(1e-3), np.log(4.0)))))
+    root = cast(float, brentq(missing, np.log(1e-3), np.log(4.0)))
+    return natural_gradient(process, float(np.exp(root)))
