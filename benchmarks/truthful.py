@@ -18,7 +18,6 @@ import argparse
 import gzip
 import json
 import random
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +197,7 @@ def run(options: argparse.Namespace) -> None:
             lambda drawn: drawn.table(jury.worth(*drawn.flat(), prompts)["gold"]), seed=3,
         )  # fmt: skip
         found["arms"].append({
-            "arm": spec, "seed": options.seed, "calibration": asdict(trusted.calibration), "steps": steps, "after": after,
+            "arm": spec, "seed": options.seed, "calibration": trusted.calibration.as_dict(), "steps": steps, "after": after,
         })  # fmt: skip
         found["auroc"] = jury.auroc
         write_json(file, found)

@@ -322,3 +322,23 @@ def test_a_source_whose_path_is_not_utf8_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not UTF-8 text") as caught:
         read_recipe(BaseRecipe, None, ["corpus.sources=[{path='\udcff'}]"])
     assert caught.value.field == "corpus.sources.1.path"
+
+
+class Inner(Settings):
+    a: int = 1
+    b: int = 2
+
+
+class Middle(Settings):
+    inner: Inner = Inner()
+    c: int = 3
+
+
+class Nested(Settings):
+    middle: Middle = Middle(inner=Inner(a=10, b=20), c=30)
+
+
+def test_naming_a_setting_deep_inside_leaves_the_defaults_around_it_as_the_recipe_has_them():
+    found = read_recipe(Nested, None, ["middle.inner.a=5"])
+    assert found.middle == Middle(inner=Inner(a=5, b=20), c=30)
+    assert read_recipe(Nested, None, ["middle.c=4"]).middle == Middle(inner=Inner(a=10, b=20), c=4)

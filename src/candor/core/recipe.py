@@ -128,14 +128,20 @@ def _over_defaults(kind: type[BaseModel], values: dict[str, Any]) -> dict[str, A
     """
     whole = dict(values)
     for name, info in kind.model_fields.items():
-        given, default = whole.get(name), info.default
-        if isinstance(default, BaseModel) and isinstance(given, dict):
-            whole[name] = _over_defaults(type(default), {**_fields(default), **given})
+        given = whole.get(name)
+        if isinstance(info.default, BaseModel) and isinstance(given, dict):
+            whole[name] = _over_table(info.default, given)
     return whole
 
 
-def _fields(table: BaseModel) -> dict[str, Any]:
-    return {name: getattr(table, name) for name in type(table).model_fields}
+def _over_table(default: BaseModel, given: dict[str, Any]) -> dict[str, Any]:
+    """The same of a table with this default, whose own tables may differ from their classes, too."""
+    whole = {name: getattr(default, name) for name in type(default).model_fields} | given
+    for name, value in given.items():
+        inner = getattr(default, name, None)
+        if isinstance(inner, BaseModel) and isinstance(value, dict):
+            whole[name] = _over_table(inner, value)
+    return whole
 
 
 def _encodable(text: str) -> bool:

@@ -14,7 +14,7 @@ number of labels short of seeing it can show.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,16 @@ class Calibration:
     r_overall_high: float
     sd_proxy_overall: float
     sd_gold_overall: float
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Plain numbers for JSON; None for a limit that could not be found."""
+        return {name: value if np.isfinite(value) else None for name, value in asdict(self).items()}
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> Calibration:
+        """The way back from `as_dict`: a lower limit that could not be found is as low as can be."""
+        lowest = {name: -np.inf if name.endswith("_low") else np.inf for name in value}
+        return cls(**{name: lowest[name] if found is None else found for name, found in value.items()})
 
 
 def calibrate(

@@ -69,7 +69,7 @@ class HackingRun:
                 steps = self._lab.learn(policy, arm, trusted, on_step)
             found = {
                 "arm": spec,
-                "calibration": asdict(trusted.calibration),
+                "calibration": trusted.calibration.as_dict(),
                 "proxy_mean": trusted.mean,
                 "steps": steps,
                 "after": self._lab.judged(policy, reference, trusted),

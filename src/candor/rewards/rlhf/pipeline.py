@@ -133,7 +133,12 @@ class RlhfRun:
         mean = float(rewards.mean())
         write_json(
             self.run.path("calibration.json"),
-            {"labels": int(chosen.sum()), "mean": mean, "found": asdict(found), "gold": gold.tolist()},
+            {
+                "labels": int(chosen.sum()),
+                "mean": mean,
+                "found": found.as_dict(),
+                "gold": [value if np.isfinite(value) else None for value in gold.tolist()],
+            },
         )
         self.reporter.say(
             f"the reward correlates with gold by {found.r_overall:.2f} "
@@ -240,7 +245,7 @@ class RlhfRun:
         chosen, found = self.recipe.rl.regularizer, read_json(self.run.path("calibration.json"))
         if "found" not in found:
             return regularizer_of(chosen)
-        known, cautious = Calibration(**found["found"]), self.recipe.calibration.cautious
+        known, cautious = Calibration.of(found["found"]), self.recipe.calibration.cautious
         if chosen.name == "chi2" and chosen.weight is None:
             weight = known.residual_sd_high if cautious else known.residual_sd
             return regularizer_of(chosen.model_copy(update={"weight": weight}))
@@ -317,7 +322,7 @@ class RlhfRun:
         gold = np.full((len(self.held_out), count // len(self.held_out)), np.nan)
         if found is not None:
             samples = min(self.recipe.calibration.samples, gold.shape[1])
-            gold[: len(found) // samples, :samples] = np.reshape(found, (-1, samples))
+            gold[: len(found) // samples, :samples] = np.reshape(np.array(found, np.float64), (-1, samples))
         return gold.ravel()
 
 

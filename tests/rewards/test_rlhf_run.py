@@ -1,0 +1,208 @@
+"""RLHF in its folder: a tiny policy, a reward model that counts letters, gold that dislikes one of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from candor.core.errors import CandorError, InputError
+from candor.core.files import read_json, read_json_lines, read_jsonl, write_jsonl
+from candor.core.progress import Reporter
+from candor.core.recipe import read_recipe
+from candor.core.run import Run
+from candor.model.load import save_checkpoint
+from candor.report import render_report
+from candor.rewards.audit.log import Entry
+from candor.rewards.model import save_reward, train_reward
+from candor.rewards.rlhf import pipeline
+from candor.rewards.rlhf.pipeline import RlhfRun
+from candor.rewards.rlhf.recipe import RlhfRecipe
+from counting_rewards import LETTERS, TINY, counting_pairs, tiny
+
+GOLD = """
+def worth(problem, completion):
+    return completion.count(problem.question[0]) - 2.0 * completion.count("h")
+"""
+
+
+class Parts:
+    """A policy, a reward model, prompts and gold on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.policy, self.reward = folder / "policy", folder / "reward"
+        self.prompts, self.gold = folder / "prompts.jsonl", folder / "gold.py"
+        model, tokenizer = tiny()
+        save_checkpoint(model, tokenizer, self.policy)
+        model, tokenizer = tiny(1)
+        save_reward(train_reward(model, tokenizer, counting_pairs(60), TINY), self.reward)
+        write_jsonl(self.prompts, [{"prompt": f"{a}{b}:"} for a in LETTERS for b in LETTERS])
+        self.gold.write_text(GOLD)
+
+    def recipe(self, **values) -> RlhfRecipe:
+        options = {
+            "model.name": str(self.policy), "model.dtype": "float32", "reward.model": str(self.reward),
+            "prompts": str(self.prompts), "gold": f"{self.gold}:worth", "rl.steps": 4, "rl.prompts": 8,
+            "rl.samples": 4, "rl.max_tokens": 5, "rl.held_out": 12, "rl.held_out_samples": 6,
+            "rl.learning_rate": 2e-3, "rl.regularizer.reference_samples": 2, "calibration.prompts": 12,
+            "rl.checkpoint_seconds": 0, **values,
+        }  # fmt: skip
+        return read_recipe(RlhfRecipe, None, (), options)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    return Parts(tmp_path_factory.mktemp("parts"))
+
+
+def job(folder: Path, recipe: RlhfRecipe) -> RlhfRun:
+    return RlhfRun(Run.start(folder, recipe), Reporter("quiet"))
+
+
+@pytest.mark.parametrize(
+    "regularizer", [{"name": "chi2"}, {"name": "max-min"}, {"name": "none"}, {"name": "kl", "weight": 0.1}]
+)
+def test_a_run_leaves_a_policy_a_log_that_can_be_audited_and_a_page(
+    tmp_path: Path, parts: Parts, regularizer
+):
+    made = job(tmp_path / "run", parts.recipe(**{f"rl.regularizer.{k}": v for k, v in regularizer.items()}))
+    made.complete()
+    run = made.run
+    entries = read_jsonl(run.path("log.jsonl"), Entry)
+    assert {one.source for one in entries} == {"reference", "policy"} and len(entries) == 2 * 12 * 6
+    assert all(one.gold is not None for one in entries)
+    reference = [one for one in entries if one.source == "reference"]
+    # E[ρ] = 1 under the reference: the log-probabilities are of the same events.
+    ratios = np.exp([one.logp_policy - one.logp_reference for one in reference])
+    assert abs(ratios.mean() - 1) < 6 * ratios.std() / np.sqrt(len(ratios)) + 0.02
+    metrics, audit = read_json(run.path("metrics.json")), read_json(run.path("audit.json"))
+    assert metrics["audit"] == audit and audit["state"] in audit["headline"] + audit["state"]
+    calibration = metrics["calibration"]["found"]
+    if regularizer["name"] == "chi2":
+        assert metrics["weight"] == calibration["residual_sd_high"] >= calibration["residual_sd"]
+    steps = [row for _, row in read_json_lines(run.path("events.jsonl")) if row["event"] == "step"]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4]
+    watched = regularizer["name"] in ("chi2", "max-min")
+    assert all((row["chi2"] is not None) == watched for row in steps)
+    assert not run.path("training").exists() and run.path("checkpoint/config.json").exists()
+    page = render_report(run.folder).read_text()
+    assert "Candor RLHF report" in page and "Reference" in page
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_run_goes_on_to_the_same_result(tmp_path: Path, parts: Parts, monkeypatch):
+    whole, killed = (job(tmp_path / name, parts.recipe()) for name in ("whole", "killed"))
+    whole.complete()
+    real = pipeline._note
+
+    def stop(step):
+        if step.step == 3:
+            raise KilledError
+        return real(step)
+
+    monkeypatch.setattr(pipeline, "_note", stop)
+    with pytest.raises(KilledError):
+        killed.complete()
+    monkeypatch.undo()
+    killed.run.close()
+    again = job(tmp_path / "killed", parts.recipe())
+    again.complete()
+    for name in ("log.jsonl", "samples.jsonl", "calibration.json", "audit.json"):
+        assert again.run.path(name).read_text() == whole.run.path(name).read_text(), name
+
+
+def test_labels_are_asked_for_once_and_taken_from_the_file(tmp_path: Path, parts: Parts):
+    recipe = parts.recipe(gold=None)
+    first = job(tmp_path / "run", recipe)
+    with pytest.raises(CandorError, match="found from gold labels, and there are none") as caught:
+        first.complete()
+    file = first.run.path("to-label.jsonl")
+    assert str(file) in str(caught.value.fix) and "48 rows" in str(caught.value.fix)
+    first.run.close()
+    rows = [row for _, row in read_json_lines(file)]
+    assert len(rows) == 12 * 4 and all(row["gold"] is None for row in rows)
+    for row in rows[:-1]:
+        row["gold"] = row["completion"].count(row["prompt"][0])
+    write_jsonl(file, rows)
+    again = job(tmp_path / "run", recipe)
+    again.complete()
+    assert read_json(again.run.path("calibration.json"))["labels"] == 47
+    golden = [one.gold for one in read_jsonl(again.run.path("log.jsonl"), Entry)]
+    assert sum(value is not None for value in golden) == 47
+    again.run.close()
+    rows[3]["gold"] = "good"
+    write_jsonl(file, rows)
+    from candor.rewards.rlhf.labels import labels_by_hand
+
+    with pytest.raises(InputError, match="expected a number, found 'good'") as caught:
+        labels_by_hand(file, again._to_label())
+    assert caught.value.line == 4 and caught.value.field == "gold"
+    rows[3] |= {"gold": 1, "completion": rows[3]["completion"] + "!"}
+    write_jsonl(file, rows[:4])
+    with pytest.raises(InputError, match="is not the completion"):
+        labels_by_hand(file, again._to_label())
+
+
+def test_without_labels_a_weight_of_ones_own_will_do(tmp_path: Path, parts: Parts):
+    made = job(tmp_path / "run", parts.recipe(gold=None, **{"rl.regularizer.weight": 0.2}))
+    made.complete()
+    assert read_json(made.run.path("metrics.json"))["weight"] == 0.2
+    assert read_json(made.run.path("audit.json"))["state"] == "UNDETERMINED"
+
+
+@pytest.mark.parametrize("how", [{"reward.transform": "par"}, {"reward.transform": "clip"}])
+def test_transforms_are_calibrated_as_they_are(tmp_path: Path, parts: Parts, how):
+    made = job(tmp_path / "run", parts.recipe(**how))
+    made.complete()
+    proxies = [one.proxy for one in read_jsonl(made.run.path("log.jsonl"), Entry)]
+    sd = read_json(made.run.path("calibration.json"))["found"]["sd_proxy_overall"]
+    if how["reward.transform"] == "par":
+        assert min(proxies) > 0 and max(proxies) < 1 and sd < 0.5
+    plain = job(tmp_path / "plain", parts.recipe())
+    plain.reference()
+    plain.calibrate()
+    assert sd != read_json(plain.run.path("calibration.json"))["found"]["sd_proxy_overall"]
+
+
+@pytest.mark.parametrize(
+    ("values", "field"), [({"prompts": None}, "prompts"), ({"reward.model": ""}, "reward.model")]
+)
+def test_what_is_missing_is_named_before_any_work(tmp_path: Path, parts: Parts, values, field):
+    with pytest.raises(InputError) as caught:
+        job(tmp_path / "run", parts.recipe(**values))
+    assert caught.value.field == field
+
+
+def test_the_policy_has_to_be_drawn_from_as_it_is(parts: Parts):
+    for name, value in (("rl.temperature", 0.7), ("rl.shots", 2)):
+        with pytest.raises(CandorError, match=name):
+            parts.recipe(**{name: value})
+
+
+def test_the_verb_prints_where_things_are(tmp_path: Path, parts: Parts):
+    from typer.testing import CliRunner
+
+    from candor.cli.app import app
+
+    out = tmp_path / "run"
+    arguments = ["rlhf", "--model", str(parts.policy), "--reward", str(parts.reward)]
+    arguments += [
+        "--prompts",
+        str(parts.prompts),
+        "--gold",
+        f"{parts.gold}:worth",
+        "--out",
+        str(out),
+        "--json",
+    ]
+    for setting in ("rl.steps=2", "rl.prompts=4", "rl.max_tokens=4", "rl.held_out=8", "model.dtype=float32"):
+        arguments += ["--set", setting]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    last = json.loads(done.stdout.strip().splitlines()[-1])
+    assert Path(last["report"]).exists() and Path(last["checkpoint"]).is_dir()
