@@ -127,7 +127,7 @@ def test_labels_are_asked_for_once_and_taken_from_the_file(tmp_path: Path, parts
     rows = [row for _, row in read_json_lines(file)]
     assert len(rows) == 12 * 4 and all(row["gold"] is None for row in rows)
     for row in rows[:-1]:
-        row["gold"] = row["completion"].count(row["prompt"][0])
+        row["gold"] = sum(letter in "abcd" for letter in row["completion"])
     write_jsonl(file, rows)
     again = job(tmp_path / "run", recipe)
     again.complete()

@@ -1,4 +1,4 @@
-"""The page of a run of RLHF: what an audit says of it, how it learned, how far its reward is to be trusted."""
+"""The page of a run of RLHF: what an audit says of it, how it learned, how far to trust its reward."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from candor.core.errors import InputError
+from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
 from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
@@ -248,6 +248,12 @@ class RlhfRun:
         known, cautious = Calibration.of(found["found"]), self.recipe.calibration.cautious
         if chosen.name == "chi2" and chosen.weight is None:
             weight = known.residual_sd_high if cautious else known.residual_sd
+            if not np.isfinite(weight):
+                raise CandorError(
+                    f"{known.n} labels of {known.prompts} prompts set no upper limit to the reward's error",
+                    fix="label more replies whose gold differs, or take the estimate for it: "
+                    "--set calibration.cautious=false",
+                )
             return regularizer_of(chosen.model_copy(update={"weight": weight}))
         r = known.r_overall_low if cautious else known.r_overall
         return regularizer_of(chosen, ProxyFacts(r, found["mean"], known.sd_proxy_overall))
