@@ -145,6 +145,23 @@ def calibrate(
     )
 
 
+def correlation(
+    proxy: ArrayLike, gold: ArrayLike, prompts: ArrayLike, *, confidence: float = 0.95, seed: int = 0
+) -> Limits:
+    """r over all prompts together, with one-sided limits; one completion of a prompt is enough.
+
+    Args:
+        proxy, gold: rewards of completions of the reference, [n].
+        prompts: a label of each one's prompt, [n].
+        confidence: of each limit.
+        seed: of the bootstrap.
+    """
+    _, code_N, count_P = np.unique(np.asarray(prompts), return_inverse=True, return_counts=True)
+    columns = (np.asarray(values, dtype=np.float64) for values in (gold, proxy))
+    overall_PK = _overall(*columns, code_N.astype(np.int64), count_P.astype(np.float64))
+    return _overall_correlation(overall_PK, {"confidence": confidence, "seed": seed})
+
+
 def _checked(
     proxy: ArrayLike, gold: ArrayLike, prompts: ArrayLike
 ) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:

@@ -16,7 +16,7 @@ from candor.core.limits import Limits, limits
 from candor.rewards.audit.cautious import Cautious, cautious_gain, gains
 from candor.rewards.audit.checks import Identity, prompt_means
 from candor.rewards.audit.log import Log
-from candor.rewards.calibration import Calibration, calibrate
+from candor.rewards.calibration import Calibration, calibrate, correlation
 from candor.rl.divergence import chi2_not_negative, chi2_of_policy, effective_samples, kl, pooled_terms
 
 Floats = NDArray[np.float64]
@@ -51,6 +51,7 @@ class Measured:
     confidence: float
     calibration: Calibration | None
     uncalibrated: str  # why not, "" if it is
+    r: Limits | None  # over all prompts; known with one completion of a prompt, too
     proxy_gain: Limits
     gold_gain: Limits | None
     gold_prompts: int
@@ -79,6 +80,7 @@ def measure(log: Log, identities: tuple[Identity, Identity], *, confidence: floa
         confidence=confidence,
         calibration=calibration,
         uncalibrated=why,
+        r=_correlation(log, labelled, how),
         proxy_gain=limits(proxy_P[np.isfinite(proxy_P)][:, None], _mean, **how),  # type: ignore[arg-type]
         gold_gain=limits(gold_P[:, None], _mean, **how) if len(gold_P) else None,  # type: ignore[arg-type]
         gold_prompts=len(gold_P),
@@ -104,6 +106,14 @@ def _calibrated(log: Log, labelled: NDArray[np.bool_], how: dict) -> tuple[Calib
         return calibrate(log.proxy[ours], log.gold[ours], log.prompt[ours], **how), ""
     except InputError as error:
         return None, error.message
+
+
+def _correlation(log: Log, labelled: NDArray[np.bool_], how: dict) -> Limits | None:
+    ours = labelled & ~log.policy
+    if len(np.unique(log.prompt[ours])) < 2:
+        return None
+    found = correlation(log.proxy[ours], log.gold[ours], log.prompt[ours], **how)
+    return found if np.isfinite(found.value) else None
 
 
 def _distance(log: Log, shared: NDArray[np.bool_], how: dict) -> Distance:

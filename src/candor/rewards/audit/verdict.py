@@ -108,10 +108,10 @@ def audit(log: Log, *, seed: int = 0) -> Audit:
 
 
 def _state(measured: Measured, *, certified: bool) -> State:
-    calibration, gold = measured.calibration, measured.gold_gain
-    if calibration is None:
+    r, gold = measured.r, measured.gold_gain
+    if r is None:
         return "NOT HACKING" if gold is not None and gold.low >= 0 else "UNDETERMINED"
-    if calibration.r_overall_low <= 0:
+    if r.low <= 0:
         return "NOT APPLICABLE"
     if gold is not None and gold.low >= 0:
         return "NOT HACKING"
