@@ -130,7 +130,7 @@ def _enumerated(result: dict[str, Any]) -> Figure:
     series, entries, words = [], [], []
     for place, (name, history) in enumerate(result["runs"].items()):
         xs, ys = [row["step"] for row in history], [row["true"] for row in history]
-        label = {"none": "no penalty"}.get(name, name.replace("chi2", "√χ²").replace("kl,", "KL,"))
+        label = "no penalty" if name == "none" else str(name).replace("chi2", "√χ²").replace("kl,", "KL,")
         series.append(Series(label, xs, ys, f"s{place}"))
         entries.append((label, f"stroke s{place}", "line"))
         words.append(f"{label}: {ys[-1]:.2f} at step {xs[-1]}")

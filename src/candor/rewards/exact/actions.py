@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy.optimize import brentq
@@ -116,5 +117,6 @@ def action_chi2_optimum(
 
     low, high = np.log(1e-5 * weight), np.log(1e5 * weight)
     # As the penalty grows c · sqrt(E[χ²]) rises to a limit; a weight above it leaves the reference in place.
-    strength = float(np.exp(high if at(high) < 0 else brentq(at, low, high, xtol=1e-10)))
+    root = high if at(high) < 0 else cast(float, brentq(at, low, high, xtol=1e-10))
+    strength = float(np.exp(root))
     return action_penalised(process, reference_SA, reward_SA, "chi2", strength)

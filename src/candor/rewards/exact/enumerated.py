@@ -35,8 +35,8 @@ def enumerated_lab(bar: Bar | None = None, *, steps: int = learning.STEPS, seed:
     runs = learning.learn_all(reference, steps=steps, seed=seed, bar=bar)
     policies = {
         "some policy": some,
-        "trained with chi2": runs["chi2"].logits,
-        "trained with none": runs["none"].logits,
+        "trained with √χ²": runs["chi2"].logits,
+        "trained without a penalty": runs["none"].logits,
     }
     return {
         "facts": {

@@ -107,7 +107,7 @@ ARMS: dict[str, Callable[[Batch], Floats]] = {
     "chi2 in the loss": _chi2_in_loss,
     "chi2 by token": _chi2_by_token,
 }
-KL_ARMS: dict[str, Callable[[Batch, float], Floats]] = {
+KL_ARMS: dict[str, Callable[..., Floats]] = {
     "kl, k1 in reward": _kl_in_reward,
     "kl, k3 in loss": _k3_in_loss,
 }

@@ -137,7 +137,7 @@ def _tomato(found: dict[str, Any]) -> Told:
         ]
         for row in found["other_references"]
     ]
-    gaps = [row["gap"] for name, row in methods.items() if "gap" in row]
+    gaps = [row["gap"] for row in (*methods.values(), *found["other_references"]) if "gap" in row]
     reference, theory = methods["reference"], methods["chi2, theory"]
     return Told(
         f"√χ² of occupancies at the theory’s λ earns a true reward of {theory['true_return']:.2f} an "
@@ -233,7 +233,7 @@ def _enumerated(found: dict[str, Any]) -> Told:
         [
             f"hacked, by the definition: {', '.join(hacked) or 'nothing'}",
             f"√χ² over all distributions, in closed form, has a true reward of {best['true']:.2f} and a χ² "
-            f"of {best['chi2']:.2f}; this model can't say everything apart, and ends at {chi2['true']:.2f} and "
+            f"of {best['chi2']:.2f}; this model, whose parameters are shared, ends at {chi2['true']:.2f} and "
             f"{chi2['chi2']:.2f}",
             "a Monte-Carlo estimate of χ² in the loss regularises, too, by another divergence: near the "
             "reference it is nearly the same, further away half of it",

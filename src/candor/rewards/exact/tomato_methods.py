@@ -161,7 +161,7 @@ def _of_another(true_return: float) -> dict[str, Any]:
     """What the theory's λ does beside a better or worse reference, and KL's best."""
     lab = Lab.of(true_return)
     theory = lab.theory()
-    kl = max((row["true_return"] for row in lab.sweep("kl")), default=np.nan)
+    kl = max(row["true_return"] for row in lab.sweep("kl"))
     return {
         "reference": true_return,
         **lab.facts(),
@@ -169,5 +169,5 @@ def _of_another(true_return: float) -> dict[str, Any]:
         "max_min": theory["max-min, theory"]["true_return"],
         "action_chi2": theory["action chi2, theory"]["true_return"],
         "kl_hindsight": kl,
-        "gain": theory["chi2, theory"]["true_gain"],
+        "gap": max(row["gap"] for row in theory.values()),
     }
