@@ -59,7 +59,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
             ),
             "members": members_figure(evidence),
             "loss": curve(evidence, "loss", "Loss", "nats a comparison"),
-            "right": curve(evidence, "accuracy", "Ranked rightly before the update", "share"),
+            "right": curve(evidence, "accuracy", "Ranked rightly", "share"),
             "timings": outcome_figures.timings(evidence),
         },
         "tables": {"numbers": numbers_table(evidence), **provenance_tables(evidence)},
@@ -211,7 +211,7 @@ def curve(evidence: Evidence, key: str, title: str, label: str) -> Figure | None
     )
     entries = [(line.label, f"stroke {line.style}", "line") for line in series]
     return Figure(
-        plot, "Of comparisons not learned from before.", legend(entries) if len(entries) > 1 else legend([])
+        plot, f"{title}: each update’s own, before it.", legend(entries if len(entries) > 1 else [])
     )
 
 

@@ -238,12 +238,16 @@ class _Training:
 
 
 def updates(count: int, settings: RewardSettings) -> list[list[int]]:
-    """Which of `count` comparisons make each update: shuffled anew in each pass, from the seed alone."""
+    """Which of `count` comparisons make each update: shuffled anew in each pass, from the seed alone.
+
+    Updates of a pass are of one size, give or take one: a last one of two pairs would weigh as much as any.
+    """
     left, found = round(settings.epochs * count), []
     for epoch in range(math.ceil(settings.epochs)):
-        order = np.random.default_rng([settings.seed, epoch]).permutation(count)[:left].tolist()
+        order = np.random.default_rng([settings.seed, epoch]).permutation(count)[:left]
         left -= len(order)
-        found += [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
+        parts = np.array_split(order, max(1, math.ceil(len(order) / settings.batch)))
+        found += [part.tolist() for part in parts if len(part)]
     return found[: settings.max_steps]
 
 
