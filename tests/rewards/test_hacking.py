@@ -61,9 +61,9 @@ def test_arms_are_read():
 
 
 SMALL = (
-    'arms=["none", "chi2", "par", "worst"]', "model.depth=1", "model.width=32", "pretrain.updates=20",
-    "preferences.pairs=40", "preferences.members=2", "rl.steps=2", "rl.prompts=4", "rl.samples=2",
-    "rl.held_out=8", "labels.prompts=10", "judged=4", "reward.epochs=1",
+    'arms=["none", "chi2", "par", "worst", "best-of", "pessimism"]', "model.depth=1", "model.width=32",
+    "pretrain.updates=20", "preferences.pairs=40", "preferences.members=2", "rl.steps=2", "rl.prompts=4",
+    "rl.samples=2", "rl.held_out=8", "labels.prompts=10", "judged=4", "reward.epochs=1",
 )  # fmt: skip
 
 
@@ -72,12 +72,13 @@ def test_a_run_has_every_arm_and_a_killed_one_keeps_those_that_are_done(tmp_path
     made = HackingRun(Run.start(tmp_path / "run", recipe), Reporter("quiet"))
     made.complete()
     metrics = read_json(made.run.path("metrics.json"))
-    assert [row["arm"] for row in metrics["arms"]] == ["none", "chi2", "par", "worst"]
+    assert [row["arm"] for row in metrics["arms"]] == ["none", "chi2", "par", "worst", "best-of", "pessimism"]
     for row in metrics["arms"]:
-        assert [step["step"] for step in row["steps"]] == [1, 2]
+        trained = row["arm"] not in ("best-of", "pessimism")
+        assert [step["step"] for step in row["steps"]] == [1, 2] * trained
         assert row["after"]["gold_change"]["n"] == 8 and row["calibration"]["n"] == 40
     # All arms are of one reference: what its replies are worth does not depend on the arm.
-    assert len({row["after"]["gold_before"] for row in metrics["arms"]}) == 1
+    assert len({row["after"]["gold_before"] for row in metrics["arms"][:4]}) == 1
     page = render_report(made.run.folder).read_text()
     assert "Change of true worth" in page and "par" in page
     made.run.close()

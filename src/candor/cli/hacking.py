@@ -23,7 +23,8 @@ def hacking(
         typer.Option(
             "--arm",
             help="One of the ways to learn, repeatable: `none`, `kl=0.1`, `kl-loss=0.1`, `chi2`, `chi2=0.5`, "
-            "`max-min`, `mean`, `worst`, `uncertainty`, `par`, `par+chi2`. Default: all, at several weights.",
+            "`max-min`, `mean`, `worst`, `uncertainty`, `par`, `par+chi2`, "
+            "`best-of`, `pessimism`. Default: all, at several weights.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Fixes everything.")] = None,

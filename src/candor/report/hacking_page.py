@@ -35,6 +35,8 @@ _ARMS = {
     "uncertainty": "the mean of four less their variance",
     "par": "sigmoid of the reward less the reference’s (preference as reward)",
     "par+chi2": "both, with λ found again for the transformed reward",
+    "best-of": "nothing is trained: the best of n of the reference’s replies, n by the lower limit of r",
+    "pessimism": "nothing is trained: one of 64 replies, with the weights that √χ² at λ’s limit gives them",
 }
 
 
@@ -54,10 +56,16 @@ def context(evidence: Evidence) -> dict[str, Any]:
         "lead": lead(evidence),
         "figures": {"worth": worth(arms), "proxy": proxy(arms)},
         "curves": [
-            found
-            for found in (
-                way(arms, "kl", "√KL from the reference", lambda row: math.sqrt(max(0.0, row["kl"]))),
-                way(arms, "chi2", "ln(1 + χ²)", lambda row: math.log1p(max(0.0, row["chi2"]))),
+            (title, found)
+            for title, found in (
+                (
+                    "Against √KL",
+                    way(arms, "kl", "√KL from the reference", lambda row: math.sqrt(max(0.0, row["kl"]))),
+                ),
+                (
+                    "Against χ²",
+                    way(arms, "chi2", "ln(1 + χ²)", lambda row: math.log1p(max(0.0, row["chi2"]))),
+                ),
             )
             if found
         ],
@@ -91,12 +99,12 @@ def lead(evidence: Evidence) -> str:
     """What was done."""
     if not evidence.rows("arms"):
         return ""
+    noise = wording.percent(number_of(evidence.at("noise")))
     return (
         "A small language model answers questions. What an answer is worth is known; the reward models learned "
-        f"it from {evidence.text('pairs')} pairs of the model’s own answers, of which "
-        f"{wording.percent(number_of(evidence.at('noise')))} were labelled the wrong way. Then one policy for "
-        f"each arm learned of them. Held out: {evidence.text('questions')} questions, "
-        f"{evidence.text('replies')} answers to each."
+        f"it from {evidence.text('pairs')} pairs of the model’s own answers, of which {noise} were labelled the "
+        "wrong way. Then one policy for each arm learned from them. Held out: "
+        f"{evidence.text('questions')} questions, {evidence.text('replies')} answers to each."
     )
 
 
@@ -151,21 +159,21 @@ def way(
     """Proxy and truth against the distance from the reference, in some arms, in deviations of each."""
     chosen = [row for row in arms if row.get("arm") in _shown_arms(arms) and row.get("steps")]
     series, marks, entries = [], [], []
-    for place, row in enumerate(chosen):
-        known, mean = row["calibration"], row["proxy_mean"]
+    for row in chosen:
+        style, known, mean = _style(row), row["calibration"], row["proxy_mean"]
         xs = [x_of(step) for step in row["steps"]]
         truth = [
             (step["gold"] - row["after"]["gold_before"]) / known["sd_gold_overall"] for step in row["steps"]
         ]
         gain = [(step["proxy"] - mean) / known["sd_proxy_overall"] for step in row["steps"]]
         order = sorted(range(len(xs)), key=xs.__getitem__)
-        for label_of, ys, style in (("truth", truth, f"s{place}"), ("proxy", gain, f"s{place} dashed")):
+        for label_of, ys, drawn in (("truth", truth, style), ("proxy", gain, f"{style} dashed")):
             smooth = _smoothed([ys[i] for i in order])
-            series.append(Series(f"{row['arm']}, {label_of}", [xs[i] for i in order], smooth, style))
-        marks.append(Mark(f"{row['arm']}: truth at the end", xs[-1], truth[-1], f"s{place}", "dot"))
+            series.append(Series(f"{row['arm']}, {label_of}", [xs[i] for i in order], smooth, drawn))
+        marks.append(Mark(f"{row['arm']}: truth at the end", xs[-1], truth[-1], style, "dot"))
         entries += [
-            (f"{row['arm']}, truth", f"stroke s{place}", "line"),
-            (f"{row['arm']}, proxy", f"stroke s{place} dashed", "line"),
+            (f"{row['arm']}, truth", f"stroke {style}", "line"),
+            (f"{row['arm']}, proxy", f"stroke {style} dashed", "line"),
         ]
     if not series:
         return None

@@ -21,7 +21,7 @@ from candor.rewards.hacking.world import ALPHABET, AsIs, Questions, reply, worth
 from candor.rewards.model import Pair, RewardModel, RewardSettings, train_reward
 from candor.rewards.replies import Replies, Writer
 from candor.rewards.rlhf.arms import Arm, Labelled, Proxies, Trusted, regularizer_for
-from candor.rewards.rlhf.judge import judged
+from candor.rewards.rlhf.judge import judged, selected
 from candor.rewards.rlhf.proxy import ReferenceRewards
 from candor.rl.loop import RlStep, train_policy
 from candor.rl.problem import Problem
@@ -32,6 +32,7 @@ from candor.train.small import school, small_model
 
 _CONTEXT = 64
 _LESSONS = 33_000
+_CHOICES = 64  # replies to choose from, with best-of and pessimism
 # Draws for different purposes never share a seed.
 _PAIRS, _LABELS, _REFERENCE, _JUDGED, _HELD_OUT = 11, 12, 13, 14, 1_000_000_007
 
@@ -139,6 +140,13 @@ class Laboratory:
             trusted.proxy, None, seen, regularizer=regularizer_for(arm, trusted), force=True,
         )  # fmt: skip
         return steps
+
+    def selected(self, reference: PreTrainedModel, arm: Arm, trusted: Trusted) -> dict[str, Any]:
+        """What choosing among the reference's replies gives; see `rlhf.judge`."""
+        seed = self.recipe.seed * 100 + _JUDGED
+        return selected(
+            self.writer(reference), self.held_out, _CHOICES, trusted, self.gold, how=arm.name, seed=seed
+        )
 
     def judged(self, model: PreTrainedModel, reference: PreTrainedModel, trusted: Trusted) -> dict[str, Any]:
         """Replies of both to the held-out questions; see `rlhf.judge`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+
+from transformers import PreTrainedModel
 
 from candor.core.files import read_json, write_json, write_jsonl
 from candor.core.progress import Reporter
@@ -13,7 +14,7 @@ from candor.model.load import load_model, save_checkpoint
 from candor.rewards.hacking.lab import Laboratory
 from candor.rewards.hacking.recipe import HackingRecipe
 from candor.rewards.model import members, save_reward
-from candor.rewards.rlhf.arms import Arm, Proxies
+from candor.rewards.rlhf.arms import SELECTIONS, Arm, Proxies, Trusted
 from candor.rl.loop import RlStep
 
 
@@ -60,26 +61,35 @@ class HackingRun:
             file = self.run.path("arms") / f"{spec.replace('=', '-')}.json"
             if file.exists():
                 continue
-            trusted, policy = proxies.of(arm), self._base()
-            with self.reporter.bar(spec, self.recipe.rl.steps) as bar:
-
-                def on_step(step: RlStep, bar: Any = bar) -> None:
-                    bar.progress(step.step, step.steps, f"proxy {step.reward:.2f}")
-
-                steps = self._lab.learn(policy, arm, trusted, on_step)
+            trusted = proxies.of(arm)
+            if arm.name in SELECTIONS:
+                steps, after = [], self._lab.selected(reference, arm, trusted)
+            else:
+                policy = self._base()
+                steps = self._learned(policy, arm, trusted, spec)
+                after = self._lab.judged(policy, reference, trusted)
             found = {
                 "arm": spec,
                 "calibration": trusted.calibration.as_dict(),
                 "proxy_mean": trusted.mean,
                 "steps": steps,
-                "after": self._lab.judged(policy, reference, trusted),
+                "after": after,
             }
             write_json(file, found)
-            after = found["after"]
             self.reporter.say(
                 f"{spec}: proxy {after['proxy_gain']:+.2f} σ̃, truth {after['true_gain']:+.2f} σ "
                 f"(worth {after['gold_before']:.2f} → {after['gold']['value']:.2f})"
             )
+
+    def _learned(
+        self, policy: PreTrainedModel, arm: Arm, trusted: Trusted, spec: str
+    ) -> list[dict[str, float]]:
+        with self.reporter.bar(spec, self.recipe.rl.steps) as bar:
+
+            def on_step(step: RlStep) -> None:
+                bar.progress(step.step, step.steps, f"proxy {step.reward:.2f}")
+
+            return self._lab.learn(policy, arm, trusted, on_step)
 
     def compare(self) -> None:
         """All arms together."""
@@ -97,7 +107,7 @@ class HackingRun:
         }
         write_json(self.run.path("metrics.json"), metrics)
 
-    def _base(self):
+    def _base(self) -> PreTrainedModel:
         return load_model(str(self.run.path("base")), dtype="auto", device="cpu")
 
     def _proxies(self) -> Proxies:

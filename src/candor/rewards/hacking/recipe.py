@@ -23,6 +23,8 @@ ARMS = (
     "uncertainty",
     "par",
     "par+chi2",
+    "best-of",
+    "pessimism",
 )
 
 
@@ -54,7 +56,7 @@ class HackingRecipe(Settings):
         default=ARMS,
         min_length=1,
         description="none; kl=W or kl-loss=W (W in the proxy's deviations); chi2 or chi2=SHARE of λ; "
-        "max-min; mean, worst, uncertainty (ensembles); par; par+chi2.",
+        "max-min; mean, worst, uncertainty (ensembles); par; par+chi2; best-of, pessimism (nothing trained).",
     )
     harm: float = Field(default=1.0, gt=0, description="What a reply loses for each thing done again.")
     model: SmallModel = SmallModel(depth=2)

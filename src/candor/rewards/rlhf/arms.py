@@ -20,7 +20,8 @@ Floats = NDArray[np.float64]
 # Completions of the reference for each prompt of a step, so that χ² is known in every arm.
 _WATCHED = 4
 _WEIGHED = ("kl", "kl-loss", "chi2")
-_NAMES = ("none", *_WEIGHED, "max-min", "mean", "worst", "uncertainty", "par", "par+chi2")
+SELECTIONS = ("best-of", "pessimism")  # at inference, with nothing trained
+_NAMES = ("none", *_WEIGHED, "max-min", "mean", "worst", "uncertainty", "par", "par+chi2", *SELECTIONS)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from candor.core.statistics import bootstrap, paired_difference
 from candor.rewards.replies import Replies, Writer
 from candor.rewards.rlhf.arms import Trusted
+from candor.rewards.rlhf.selection import best_of_weights, choose_n, pessimistic_weights
 from candor.rl import divergence
 from candor.rl.problem import Problem
 
@@ -47,15 +48,8 @@ def judged(
     ratios = {name: policy.logprobs(one) - reference.logprobs(one) for name, one in drawn.items()}
     true = {name: gold(one).mean(axis=1) for name, one in drawn.items()}
     proxy = {name: one.table(trusted.proxy.of(*one.flat())).mean(axis=1) for name, one in drawn.items()}
-    gain, truth = (paired_difference(found["after"], found["before"]) for found in (proxy, true))
-    known = trusted.calibration
     return {
-        "gold": bootstrap(lambda some: float(np.mean(some)), true["after"]).as_dict(),
-        "gold_before": float(true["before"].mean()),
-        "gold_change": truth.as_dict(),
-        "proxy_change": gain.as_dict(),
-        "proxy_gain": (gain.value or 0.0) / known.sd_proxy_overall,
-        "true_gain": (truth.value or 0.0) / known.sd_gold_overall,
+        **_changes(trusted, proxy, true),
         "kl": divergence.kl(ratios["after"]),
         "chi2": divergence.chi2_pooled(ratios["after"], ratios["before"]),
         "effective": divergence.effective_samples(ratios["before"]) / ratios["before"].size,
@@ -65,4 +59,63 @@ def judged(
                 drawn["after"].problems[:_SHOWN], drawn["before"].texts, drawn["after"].texts, strict=False
             )
         ],
+    }
+
+
+def selected(
+    reference: Writer,
+    problems: Sequence[Problem],
+    samples: int,
+    trusted: Trusted,
+    gold: Callable[[Replies], Floats],
+    *,
+    how: str,
+    seed: int,
+) -> dict[str, Any]:
+    """The same of a choice among the reference's own replies (`selection`), with nothing trained.
+
+    Args:
+        reference, problems, trusted, gold, seed: as for `judged`.
+        samples: replies to each prompt, among which is chosen.
+        how: `best-of`, with n by the lower limit of r; `pessimism`, with λ's upper limit.
+    """
+    drawn, known = reference.draw(problems, samples, seed=seed), trusted.calibration
+    rewards, true = drawn.table(trusted.proxy.of(*drawn.flat())), gold(drawn)
+    if how == "best-of":
+        choice = choose_n(rewards, known.r_overall_low)
+        weights, chi2, kl = best_of_weights(rewards, choice.n), choice.chi2, choice.kl
+    else:
+        choice, weights = None, pessimistic_weights(rewards, known.residual_sd_high)
+        ratio = weights * samples
+        chi2 = float((ratio**2).mean() - 1)
+        kl = float((ratio * np.log(np.maximum(ratio, np.finfo(float).tiny))).mean())
+    likeliest = np.argsort(-weights, axis=1)[:, :_SHOWN]
+    return {
+        **_changes(
+            trusted,
+            {"before": rewards.mean(axis=1), "after": (weights * rewards).sum(axis=1)},
+            {"before": true.mean(axis=1), "after": (weights * true).sum(axis=1)},
+        ),
+        "kl": kl,
+        "chi2": chi2,
+        "effective": 1 / (1 + chi2),
+        "n": None if choice is None else choice.n,
+        "samples": [
+            {"prompt": problem.question, "before": texts[:_SHOWN], "after": [texts[i] for i in best]}
+            for problem, texts, best in zip(drawn.problems[:_SHOWN], drawn.texts, likeliest, strict=False)
+        ],
+    }
+
+
+def _changes(trusted: Trusted, proxy: dict[str, Floats], true: dict[str, Floats]) -> dict[str, Any]:
+    """What became of both rewards, from their means by prompt."""
+    gain, truth = (paired_difference(found["after"], found["before"]) for found in (proxy, true))
+    known = trusted.calibration
+    return {
+        "gold": bootstrap(lambda some: float(np.mean(some)), true["after"]).as_dict(),
+        "gold_before": float(true["before"].mean()),
+        "gold_change": truth.as_dict(),
+        "proxy_change": gain.as_dict(),
+        "proxy_gain": (gain.value or 0.0) / known.sd_proxy_overall,
+        "true_gain": (truth.value or 0.0) / known.sd_gold_overall,
     }
