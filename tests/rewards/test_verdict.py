@@ -84,6 +84,13 @@ def test_without_any_gold_it_is_undetermined_and_says_what_to_label() -> None:
     assert "no completion of the reference has a gold label" in found.failed[0]
 
 
+def test_one_completion_a_prompt_is_enough_for_hacking_and_not_for_a_certificate() -> None:
+    found = judged("three", 1, 1.6, prompts=700, samples=1, gold_on_policy=True)
+    assert found.measured.calibration is None
+    assert (found.state, found.certified) == ("HACKING", False)
+    assert "one response a prompt" in {one.code for one in found.objections}
+
+
 def test_a_policy_far_away_is_refused_a_certificate_for_its_few_effective_samples() -> None:
     found = judged("rare", 6, 4.0, prompts=60)
     assert not found.certified

@@ -62,6 +62,7 @@ class Measured:
     prompts: int
     completions: tuple[int, int]  # of the reference, of the policy
     labelled: tuple[int, int]
+    labelled_prompts: int  # of the reference's completions
 
 
 def measure(log: Log, identities: tuple[Identity, Identity], *, confidence: float, seed: int = 0) -> Measured:
@@ -91,6 +92,7 @@ def measure(log: Log, identities: tuple[Identity, Identity], *, confidence: floa
         prompts=int(log.shared.sum()),
         completions=(counts[0], counts[1]),
         labelled=(golds[0], golds[1]),
+        labelled_prompts=len(np.unique(log.prompt[labelled & ~log.policy])),
     )
 
 

@@ -36,12 +36,11 @@ def by_certificate(audit: Audit) -> bool:
 
 def reasons(audit: Audit) -> list[str]:
     """Why it is this state, a sentence each, with the numbers."""
-    measured, calibration = audit.measured, audit.measured.calibration
+    measured, r = audit.measured, audit.measured.r
     found = []
-    if calibration is None:
+    if measured.calibration is None:
         found.append(f"How far to trust the proxy is not known: {measured.uncalibrated}.")
-    else:
-        r = Limits(calibration.r_overall, calibration.r_overall_low, calibration.r_overall_high)
+    if r is not None:
         said = "above 0" if r.low > 0 else "not shown to be above 0"
         found.append(f"Under the reference, proxy and gold correlate with r = {_with_limits(r)}: {said}.")
     found.append(f"By the proxy the policy gained {_with_limits(measured.proxy_gain)}.")
@@ -68,8 +67,8 @@ def meaning(audit: Audit) -> str:
             "with the √χ² regulariser at the λ given below."
         )
     if audit.state == "NOT APPLICABLE":
-        calibration = audit.measured.calibration
-        more = calibration is not None and calibration.r_overall > 0
+        r = audit.measured.r
+        more = r is not None and r.value > 0
         return "Whatever the policy gained by this proxy says nothing of the true reward. " + (
             "The estimate is above 0 and its interval is not: more gold labels may show that it is."
             if more
@@ -105,12 +104,12 @@ def settle(audit: Audit) -> list[str]:
 
 
 def _for_r(measured: Measured) -> list[str]:
-    calibration = measured.calibration
-    if calibration is None or calibration.r_overall <= 0:
+    r, prompts = measured.r, measured.labelled_prompts
+    if r is None or r.value <= 0:
         return []
     # Fisher's z has an error that falls with the square root of the number of prompts.
-    z, low = (math.atanh(min(r, 0.999999)) for r in (calibration.r_overall, calibration.r_overall_low))
-    return _times((z - low) / z, calibration.prompts, "prompts with gold labels on the reference")
+    z, low = (math.atanh(max(-0.999999, min(end, 0.999999))) for end in (r.value, r.low))
+    return _times((z - low) / z, prompts, "prompts with gold labels on the reference")
 
 
 def _for_gold(audit: Audit) -> list[str]:
@@ -200,6 +199,7 @@ def as_json(audit: Audit) -> dict[str, Any]:
     measured, calibration, distance = audit.measured, audit.measured.calibration, audit.measured.distance
     labels = measured.labelled[0]
     numbers: dict[str, Any] = {
+        "r": _json(measured.r, labels),
         "proxy_gain": _json(measured.proxy_gain, measured.prompts),
         "gold_gain": _json(measured.gold_gain, measured.gold_prompts),
         "chi2": _json(distance.chi2, sum(measured.completions)),
@@ -207,10 +207,6 @@ def as_json(audit: Audit) -> dict[str, Any]:
         "needed_kappa": _json(audit.needed, labels),
     }
     if calibration is not None:
-        numbers["r"] = _json(
-            Limits(calibration.r_overall, calibration.r_overall_low, calibration.r_overall_high),
-            calibration.n,
-        )
         numbers["r_within_prompts"] = _json(Limits(calibration.r, calibration.r_low, math.inf), calibration.n)
     return {
         "state": audit.state,
