@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from candor.core.errors import CandorError
 from candor.rewards import bound
 from candor.rewards.exact import actions, occupancies, tomato
 from candor.rewards.exact.process import Process, policy_of
@@ -161,3 +162,11 @@ def test_kl_of_occupancies_has_a_best_weight_that_theory_did_not_give_and_earns_
     assert 5.96 < kl < 6.4
     action = max(row["true_return"] for row in lab.sweep("action kl", points=12))
     assert action < kl
+
+
+def test_other_references_are_solved_too_and_a_proxy_without_fault_is_told():
+    for true_return in (5.6, 8.5):
+        found = Lab.of(true_return)
+        assert all(row["gap"] < 1e-9 for row in found.theory().values())
+    with pytest.raises(CandorError, match="too small to solve for"):
+        Lab.of(9.3).theory()

@@ -71,7 +71,7 @@ def tomato(
         typer.Option(
             "--reference",
             min=5.5,
-            max=9.6,
+            max=8.5,
             help="True reward an episode of the reference policy (best: 9.74).",
         ),
     ] = 5.96,

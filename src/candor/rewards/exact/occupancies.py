@@ -27,6 +27,7 @@ from scipy.optimize import brentq
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp
 
+from candor.core.errors import CandorError
 from candor.rewards.exact.process import Floats, Process, policy_of
 
 _STEPS = 200  # of Newton; some ten are needed
@@ -233,10 +234,10 @@ def _at_condition(
         chi2 = float((reference_SA * (last.occupancy_SA / reference_SA - 1) ** 2).sum())
         return missing(gain, chi2, strength)
 
-    weakest = _WEAKEST
-    while at(np.log(weakest)) > 0:  # with r near 1 hardly anything is penalised
-        weakest /= 10
-        if weakest < _WEAKEST * 1e-4:
-            return last
-    root = cast(float, brentq(at, np.log(weakest), np.log(_STRONGEST), xtol=1e-10))
+    if at(np.log(_WEAKEST)) > 0:
+        raise CandorError(
+            f"the penalty's weight, {needed:.1e} standard deviations of the proxy, is too small to solve for",
+            fix="the proxy is nearly the true reward (r near 1): take a reference that sees its errors",
+        )
+    root = cast(float, brentq(at, np.log(_WEAKEST), np.log(_STRONGEST), xtol=1e-10))
     return penalised(process, reference_SA, delta_SA, Chi2(), float(np.exp(root)), last.value_S)
