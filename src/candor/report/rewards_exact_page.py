@@ -137,7 +137,8 @@ def _enumerated(result: dict[str, Any]) -> Figure:
     values = [y for line in series for y in line.ys]
     x = Axis("steps", 0, max(series[0].xs), wording.plain)
     y = Axis("true reward", math.floor(min(values)), math.ceil(max(values)), wording.plain)
-    level = [(Estimate(result["facts"]["reference_true"], None, None, 0), "s4")]
+    level = [(Estimate(result["facts"]["reference_true"], None, None, 0), "s7")]
+    entries.append(("reference", "stroke s7", "line"))
     plot = figure(
         "enumerated",
         "True reward during training",
