@@ -47,6 +47,8 @@ def test_what_is_wrong_is_told_with_a_way_out(candor: Candor, ours: Path) -> Non
     assert_told(candor(*rl, "--reward", "corect"), "no reward by the name 'corect'", "did you mean 'correct'")
     assert_told(candor(*rl, "--reward", "none.py:mine"), "none.py", "no such file")
     assert_told(candor(*rl, "--set", "rl.advantage=ppo"), "rl.advantage")
+    assert_told(candor(*rl, "--set", "rl.regularizer.name=chi2"), "chi2 needs a weight", "regularizer.weight")
+    assert_told(candor(*rl, "--set", "rl.regularizer.name=max-min"), "correlates", "candor rlhf")
     assert not Path("run").exists()
 
 

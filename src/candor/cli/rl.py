@@ -105,9 +105,11 @@ def rl(
     asked = _asked(settings)
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
+    from candor.rl.regularizer import regularizer_of  # noqa: PLC0415
     from candor.rl.reward import rewards_of  # noqa: PLC0415
 
     rewards_of(settings.rewards)  # before a folder is made
+    regularizer_of(settings.rl.regularizer)
     if int(os.environ.get("RANK", "0")) > 0:
         from candor.reasoning.rl.pipeline import learn  # noqa: PLC0415
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,6 +100,11 @@ def rlhf(
         "rl.max_tokens": max_tokens,
     }
     settings = read_recipe(RlhfRecipe, recipe, overrides or (), options)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise CandorError(
+            "candor rlhf runs in one process",
+            fix="start it without torchrun; train_policy with a regulariser runs in several, if you call it",
+        )
     run = Run.start(out, settings)
     from candor.rewards.rlhf.pipeline import RlhfRun  # noqa: PLC0415
 
