@@ -3,9 +3,10 @@
     python benchmarks/hacking.py --out runs/hacking              # five seeds, about seven minutes each
     python benchmarks/hacking.py --out runs/hacking --show       # the tables, and nothing else
 
-Each seed has its own reference, reward models, labels and policies, in a run folder of its own; finished arms
-are kept. Gains are in standard deviations of the true reward and of the proxy under the reference, on held-out
-questions. "KL, hindsight" is on each seed the weight of KL whose true reward was best, which nobody could know.
+Each seed has its own reference, reward models, labels and policies, in a run folder of its own; finished
+arms are kept. Gains are in standard deviations of the true reward and of the proxy under the reference, on
+held-out questions. "KL, hindsight" is on each seed the weight of KL whose true reward was best, which nobody
+could know.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ def table(seeds: list[dict[str, dict[str, Any]]]) -> str:
     rows: dict[str, list[dict[str, Any]]] = {name: [arms[name] for arms in seeds] for name in names}
     rows["KL, hindsight"] = [in_hindsight(arms, "kl") for arms in seeds]
     rows["√χ², hindsight"] = [in_hindsight(arms, "chi2") for arms in seeds]
+    heads = " | ".join(f"seed {place}" for place in range(len(seeds)))
     lines = [
-        f"| arm | {' | '.join(f'seed {i}' for i in range(len(seeds)))} | below 0 | proxy, mean | √χ², mean |",
+        f"| arm | {heads} | surely below 0 | proxy, mean | √χ², mean |",
         "|---|" + "---|" * (len(seeds) + 3),
     ]
     for name, found in rows.items():

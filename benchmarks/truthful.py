@@ -1,7 +1,7 @@
 """RLHF on truth alone, where the hack is to say nothing: SmolLM2 on human labels of TruthfulQA answers.
 
-    python benchmarks/truthful.py --true truthfulqa_true.jsonl.gz --informative truthfulqa_informative.jsonl.gz \\
-        --out truthful                         # all arms, seed 0: about an hour of two cores
+    python benchmarks/truthful.py --true truthfulqa_true.jsonl.gz --informative \\
+        truthfulqa_informative.jsonl.gz --out truthful            # all arms, seed 0: hours of two cores
     python benchmarks/truthful.py … --out truthful --show
 
 Both files have rows {question, answer, true} and {question, answer, informative}: two labels of one answer
@@ -15,7 +15,6 @@ finished: a run can be stopped and goes on.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import random
 from pathlib import Path
@@ -44,9 +43,9 @@ HELD_OUT_ANSWERS = 600
 
 def rows_of(path: Path, label: str) -> list[tuple[str, str, bool]]:
     """(question, answer, label), without doubles."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
-        rows = [json.loads(line) for line in file]
+    from candor.core.files import read_json_lines
+
+    rows = [row for _, row in read_json_lines(path)]
     return sorted({(row["question"], row["answer"], bool(row[label])) for row in rows})
 
 
@@ -183,8 +182,9 @@ def run(options: argparse.Namespace) -> None:
             every = [one for row in rollouts.samples for one in row]
             worth = jury.worth([one.problem for one in every], [one.completion for one in every], prompts)
             steps.append({
-                "step": step.step, "proxy": step.reward, "kl": step.kl, "chi2": step.chi2, "tokens": step.tokens,
-                "effective": step.effective, **{name: float(value.mean()) for name, value in worth.items()},
+                "step": step.step, "proxy": step.reward, "kl": step.kl, "chi2": step.chi2,
+                "tokens": step.tokens, "effective": step.effective,
+                **{name: float(value.mean()) for name, value in worth.items()},
             })  # fmt: skip
             print(spec, {k: v if v is None else round(v, 3) for k, v in steps[-1].items()}, flush=True)
 
@@ -198,7 +198,8 @@ def run(options: argparse.Namespace) -> None:
             lambda drawn: drawn.table(jury.worth(*drawn.flat(), prompts)["gold"]), seed=3,
         )  # fmt: skip
         found["arms"].append({
-            "arm": spec, "seed": options.seed, "calibration": trusted.calibration.as_dict(), "steps": steps, "after": after,
+            "arm": spec, "seed": options.seed, "calibration": trusted.calibration.as_dict(),
+            "steps": steps, "after": after,
         })  # fmt: skip
         found["auroc"] = jury.auroc
         write_json(file, found)
@@ -208,9 +209,11 @@ def run(options: argparse.Namespace) -> None:
 def shown(row: dict[str, Any]) -> str:
     """A row of the table."""
     after, c = row["after"], row["after"]["gold_change"]
+    root = max(0, after["chi2"]) ** 0.5
     return (
-        f"| {row['arm']} | {row['seed']} | {after['proxy_gain']:+.2f} | {after['gold_before']:.3f} → {after['gold']['value']:.3f} | "
-        f"{c['value']:+.3f} ({c['low']:+.3f} to {c['high']:+.3f}) | {after['kl']:.2f} | {max(0, after['chi2']) ** 0.5:.2f} |"
+        f"| {row['arm']} | {row['seed']} | {after['proxy_gain']:+.2f} | "
+        f"{after['gold_before']:.3f} → {after['gold']['value']:.3f} | "
+        f"{c['value']:+.3f} ({c['low']:+.3f} to {c['high']:+.3f}) | {after['kl']:.2f} | {root:.2f} |"
     )
 
 
