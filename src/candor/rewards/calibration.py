@@ -147,8 +147,8 @@ def correlation(
         seed: of the bootstrap.
     """
     _, code_N, count_P = np.unique(np.asarray(prompts), return_inverse=True, return_counts=True)
-    columns = (np.asarray(values, dtype=np.float64) for values in (gold, proxy))
-    overall_PK = _overall(*columns, code_N.astype(np.int64), count_P.astype(np.float64))
+    gold_N, proxy_N = np.asarray(gold, dtype=np.float64), np.asarray(proxy, dtype=np.float64)
+    overall_PK = _overall(gold_N, proxy_N, code_N.astype(np.int64), count_P.astype(np.float64))
     return _overall_correlation(overall_PK, {"confidence": confidence, "seed": seed})
 
 
@@ -220,7 +220,8 @@ def _overall_correlation(overall_PK: Floats, how: dict[str, Any]) -> Limits:
         return _fisher(m[..., 3] - m[..., 0] * m[..., 1], gold, proxy)
 
     found = limits(overall_PK, fisher, **how)
-    return Limits(*(float(np.tanh(z)) for z in (found.value, found.low, found.high)))
+    value, low, high = (float(np.tanh(z)) for z in (found.value, found.low, found.high))
+    return Limits(value, low, high)
 
 
 def _overall_deviations(overall_PK: Floats) -> tuple[float, float]:
