@@ -81,7 +81,8 @@ def test_a_run_leaves_a_policy_a_log_that_can_be_audited_and_a_page(
     assert metrics["audit"] == audit and audit["state"] in audit["headline"] + audit["state"]
     calibration = metrics["calibration"]["found"]
     if regularizer["name"] == "chi2":
-        assert metrics["weight"] == calibration["residual_sd_high"] >= calibration["residual_sd"]
+        limit = calibration["sd_proxy"] * (1 - calibration["r_low"] ** 2) ** 0.5
+        assert metrics["weight"] == pytest.approx(limit) and limit >= 0.9 * calibration["residual_sd"]
     steps = [row for _, row in read_json_lines(run.path("events.jsonl")) if row["event"] == "step"]
     assert [row["step"] for row in steps] == [1, 2, 3, 4]
     watched = regularizer["name"] in ("chi2", "max-min")

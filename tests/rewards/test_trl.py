@@ -26,7 +26,7 @@ def gold(completions: list[str], **_: Any) -> list[float]:
     return [float(completion.count("w1")) for completion in completions]
 
 
-def trained(folder: Path, weight: float, **how: Any) -> tuple[Any, Path]:
+def trained(folder: Path, weight: float, rate: float, **how: Any) -> tuple[Any, Path]:
     """A short run, logged when it ends."""
     from datasets import Dataset
 
@@ -38,7 +38,7 @@ def trained(folder: Path, weight: float, **how: Any) -> tuple[Any, Path]:
     model.generation_config.eos_token_id = 2
     settings = chi2_config(
         output_dir=str(folder), per_device_train_batch_size=64, num_generations=8, max_completion_length=8,
-        max_steps=15, learning_rate=5e-3, logging_steps=5, save_strategy="no", report_to=[], use_cpu=True,
+        max_steps=30, learning_rate=rate, logging_steps=5, save_strategy="no", report_to=[], use_cpu=True,
         disable_tqdm=True,
     )  # fmt: skip
     trainer = ChiSquareGRPOTrainer(
@@ -60,15 +60,18 @@ def test_chi2_holds_the_policy_back_and_its_log_is_sound(tmp_path: Path, adapter
 
     found = {}
     for weight in (0.0, 2.0):
-        trainer, path = trained(tmp_path, weight, **how())
+        trainer, path = trained(tmp_path, weight, 8e-3 if adapter else 5e-4, **how())
         assert any("chi2" in row for row in trainer.state.log_history)
         log = read_log(path)
         assert (log.prompts, int(log.policy.sum()), len(log.proxy)) == (40, 240, 480)
         found[weight] = audit(log)
-    # Log-probabilities are of what was drawn: the identities hold for the policy that stayed near.
-    assert all(one.holds for one in found[2.0].measured.identities)
+    # Log-probabilities are of what was drawn. Had the reference's completions come from the policy, their
+    # mean ρ would be 1 + χ².
+    assert all(one.holds for audited in found.values() for one in audited.measured.identities)
+    of_reference = found[0.0].measured.identities[0].estimate
+    assert of_reference.high is not None
+    assert of_reference.high < 1 + found[0.0].measured.distance.chi2.value
     assert found[2.0].measured.distance.chi2.value < found[0.0].measured.distance.chi2.value / 2
-    assert found[0.0].measured.proxy_gain.low > 0
 
 
 def test_settings_that_void_the_theorem_are_refused() -> None:

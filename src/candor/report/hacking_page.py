@@ -27,8 +27,8 @@ _ARMS = {
     "none": "nothing holds the policy: the proxy as it is",
     "kl": "the log-ratio of each reply, times a weight in the proxy’s deviations, off its reward (k1)",
     "kl-loss": "GRPO’s estimator k3 in the loss: the gradient of another divergence",
-    "chi2": "√χ² of whole replies; its weight is λ’s upper confidence limit from 200 labelled replies of the "
-    "reference, or a share of it",
+    "chi2": "√χ² of whole replies; its weight is λ at the lower limit of r that 200 labelled replies of the "
+    "reference set, or a share of it",
     "max-min": "the worst case over all true rewards that correlate as the labelled replies say",
     "mean": "the mean of four reward models, nothing else",
     "worst": "the lowest of four reward models",
@@ -36,7 +36,7 @@ _ARMS = {
     "par": "sigmoid of the reward less the reference’s (preference as reward)",
     "par+chi2": "both, with λ found again for the transformed reward",
     "best-of": "nothing is trained: the best of n of the reference’s replies, n by the lower limit of r",
-    "pessimism": "nothing is trained: one of 64 replies, with the weights that √χ² at λ’s limit gives them",
+    "pessimism": "nothing is trained: one of 64 replies, with the weights that √χ² at that λ gives them",
 }
 
 
@@ -242,7 +242,7 @@ def _table(arms: Sequence[dict[str, Any]]) -> Table | None:
                 Cell(wording.plain(after["kl"])),
                 Cell(wording.plain(math.sqrt(max(0.0, after["chi2"])))),
                 Cell(wording.plain(known["r_overall"])),
-                Cell(wording.plain(known["residual_sd_high"])),
+                Cell(wording.plain(known["sd_proxy"] * math.sqrt(1 - max(0.0, known["r_low"]) ** 2))),
             ]
         )
     return Table("All arms, on held-out questions", columns, rows) if rows else None

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from candor.core.errors import InputError
 from candor.core.limits import Limits, limits
+from candor.rewards.bound import chi2_weight
 
 Floats = NDArray[np.float64]
 
@@ -64,6 +65,20 @@ class Calibration:
     r_overall_high: float
     sd_proxy_overall: float
     sd_gold_overall: float
+
+    @property
+    def weight(self) -> float:
+        """λ of √χ²: the deviation of the proxy's error within prompts."""
+        return self.residual_sd
+
+    @property
+    def weight_high(self) -> float:
+        """λ at the lower limit of r, σ̃ · sqrt(1 - r_low²) within prompts.
+
+        `residual_sd_high` is larger: it also allows for σ̃ being larger than in this sample, which says nothing
+        of how the proxy errs, and is known from rewards without any label.
+        """
+        return chi2_weight(self.sd_proxy, max(0.0, self.r_low))
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Plain numbers for JSON; None for a limit that could not be found."""
@@ -157,8 +172,8 @@ def correlation(
         seed: of the bootstrap.
     """
     _, code_N, count_P = np.unique(np.asarray(prompts), return_inverse=True, return_counts=True)
-    columns = (np.asarray(values, dtype=np.float64) for values in (gold, proxy))
-    overall_PK = _overall(*columns, code_N.astype(np.int64), count_P.astype(np.float64))
+    gold_N, proxy_N = np.asarray(gold, dtype=np.float64), np.asarray(proxy, dtype=np.float64)
+    overall_PK = _overall(gold_N, proxy_N, code_N.astype(np.int64), count_P.astype(np.float64))
     return _overall_correlation(overall_PK, {"confidence": confidence, "seed": seed})
 
 
@@ -230,7 +245,8 @@ def _overall_correlation(overall_PK: Floats, how: dict[str, Any]) -> Limits:
         return _fisher(m[..., 3] - m[..., 0] * m[..., 1], gold, proxy)
 
     found = limits(overall_PK, fisher, **how)
-    return Limits(*(float(np.tanh(z)) for z in (found.value, found.low, found.high)))
+    value, low, high = (float(np.tanh(z)) for z in (found.value, found.low, found.high))
+    return Limits(value, low, high)
 
 
 def _overall_deviations(overall_PK: Floats) -> tuple[float, float]:

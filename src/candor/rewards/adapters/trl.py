@@ -33,6 +33,7 @@ from candor.rl.regularizer import ChiSquare
 
 try:
     from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]
+    from trl.trainer.utils import add_fused_lm_head  # type: ignore[import-not-found]
 except ImportError as error:
     raise CandorError("TRL is not installed", fix="pip install trl") from error
 
@@ -86,7 +87,7 @@ class ChiSquareGRPOTrainer(GRPOTrainer):
         model = self.accelerator.unwrap_model(self.model)
         self._reference: PreTrainedModel | None = None
         if not hasattr(model, "disable_adapter"):
-            self._reference = copy.deepcopy(model).eval().requires_grad_(False)
+            self._reference = _copied(model, self.temperature, cast=self.args.cast_lm_head_to_fp32)
 
     def _calculate_rewards(self, *arguments: Any) -> Any:
         """TRL's, [completions of all processes, functions]; their weighted sums are kept for what follows."""
@@ -254,6 +255,18 @@ class AuditCallback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Draw and write."""
         self._trainer.write_audit_log(self._rows, self._path, **self._how)
+
+
+def _copied(model: PreTrainedModel, temperature: float, *, cast: bool) -> PreTrainedModel:
+    """A frozen copy with a forward pass of its own.
+
+    The one that TRL gave the model is an attribute that calls the model's: a copy of it would still generate
+    from the weights that learn.
+    """
+    found = copy.deepcopy(model).eval().requires_grad_(False)
+    found.__dict__.pop("forward", None)
+    add_fused_lm_head(found, temperature=temperature, cast_lm_head_to_fp32=cast)
+    return found
 
 
 def _text(prompt: Any) -> str:

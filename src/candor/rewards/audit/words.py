@@ -255,4 +255,4 @@ def _json(found: Limits | None, n: int) -> dict[str, float | int | None]:
 
 
 def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    return value if math.isfinite(value) else None

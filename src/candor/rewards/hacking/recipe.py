@@ -10,7 +10,7 @@ from candor.rl.settings import LearningSettings
 from candor.train.small import Schooling, SmallModel
 
 # Weights of kl and kl-loss are in standard deviations of the proxy under the reference; chi2's are shares of
-# λ, the upper confidence limit that the labelled sample gives.
+# λ at the lower confidence limit of r that the labelled sample gives.
 ARMS = (
     "none",
     *(f"kl={weight}" for weight in (0.02, 0.05, 0.1, 0.2, 0.5, 1)),

@@ -108,7 +108,7 @@ class Proxies:
 def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer:
     """What holds the arm back; its weight is from the labelled replies, never from the policy's gold.
 
-    chi2 takes the upper limit of λ; max-min the estimate of r, at whose lower limit it would hardly move.
+    chi2 takes λ at the lower limit of r; max-min the estimate of r, at whose lower limit it would hardly move.
     """
     known = trusted.calibration
     if arm.name in ("kl", "kl-loss"):
@@ -116,7 +116,7 @@ def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer:
         weight = arm.weight * known.sd_proxy_overall
         return (KlPenalty if arm.name == "kl" else KlLoss)(weight, reference_samples=_WATCHED)
     if arm.name in ("chi2", "par+chi2"):
-        return ChiSquare((arm.weight or 1.0) * known.residual_sd_high)
+        return ChiSquare((arm.weight or 1.0) * known.weight_high)
     if arm.name == "max-min":
         return MaxMin(max(known.r_overall, 1e-3), trusted.mean, known.sd_proxy_overall)
     return KlPenalty(0.0, reference_samples=_WATCHED)  # takes nothing off, and says how far the policy is

@@ -77,15 +77,15 @@ def selected(
     Args:
         reference, problems, trusted, gold, seed: as for `judged`.
         samples: replies to each prompt, among which is chosen.
-        how: `best-of`, with n by the lower limit of r; `pessimism`, with λ's upper limit.
+        how: `best-of`, with n by the lower limit of r; `pessimism`, with λ at it.
     """
     drawn, known = reference.draw(problems, samples, seed=seed), trusted.calibration
     rewards, true = drawn.table(trusted.proxy.of(*drawn.flat())), gold(drawn)
     if how == "best-of":
-        choice = choose_n(rewards, known.r_overall_low)
+        choice = choose_n(rewards, known.r_low)
         weights, chi2, kl = best_of_weights(rewards, choice.n), choice.chi2, choice.kl
     else:
-        choice, weights = None, pessimistic_weights(rewards, known.residual_sd_high)
+        choice, weights = None, pessimistic_weights(rewards, known.weight_high)
         ratio = weights * samples
         chi2 = float((ratio**2).mean() - 1)
         kl = float((ratio * np.log(np.maximum(ratio, np.finfo(float).tiny))).mean())

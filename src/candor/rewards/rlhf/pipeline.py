@@ -143,7 +143,7 @@ class RlhfRun:
         self.reporter.say(
             f"the reward correlates with gold by {found.r_overall:.2f} "
             f"(at least {found.r_overall_low:.2f}) over {found.n} replies to {found.prompts} prompts; λ is "
-            f"{found.residual_sd:.3g} (at most {found.residual_sd_high:.3g}), the reward's deviation "
+            f"{found.weight:.3g} (at most {found.weight_high:.3g}), the reward's deviation "
             f"{found.sd_proxy:.3g}"
         )
         if found.r_overall_low <= 0:
@@ -247,12 +247,13 @@ class RlhfRun:
             return regularizer_of(chosen)
         known, cautious = Calibration.of(found["found"]), self.recipe.calibration.cautious
         if chosen.name == "chi2" and chosen.weight is None:
-            weight = known.residual_sd_high if cautious else known.residual_sd
-            if not np.isfinite(weight):
+            weight = known.weight_high if cautious else known.weight
+            if known.r_low <= 0 and cautious:
                 raise CandorError(
-                    f"{known.n} labels of {known.prompts} prompts set no upper limit to the reward's error",
-                    fix="label more replies whose gold differs, or take the estimate for it: "
-                    "--set calibration.cautious=false",
+                    f"{known.n} labels of {known.prompts} prompts don't show that the reward goes with gold "
+                    f"at all (r within prompts {known.r:.2f}, at least {known.r_low:.2f})",
+                    fix="label more replies whose gold differs, train a better reward model, or take the "
+                    "estimate for it: --set calibration.cautious=false",
                 )
             return regularizer_of(chosen.model_copy(update={"weight": weight}))
         r = known.r_overall_low if cautious else known.r_overall

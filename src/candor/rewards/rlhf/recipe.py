@@ -33,9 +33,7 @@ class CalibrationSettings(Settings):
     prompts: int = Field(default=50, ge=2, description="Prompts with labelled replies of the reference.")
     samples: int = Field(default=4, ge=2, description="Labelled replies of each.")
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Of the limits.")
-    cautious: bool = Field(
-        default=True, description="Take the upper confidence limit of λ (for max-min the lower one of r)."
-    )
+    cautious: bool = Field(default=True, description="Take the lower confidence limit of r, and λ at it.")
 
 
 class RlhfRecipe(Settings):

@@ -20,6 +20,7 @@ from scipy.special import gammaln
 from candor.rewards.bound import max_min_bound
 from candor.rewards.exact.optimum import chi2_optimum
 from candor.rewards.exact.setting import Setting
+from candor.rl.divergence import chi2_best_of_n
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ class BestOf:
 
     Attributes:
         n: completions; 1 is the reference itself.
-        gain: the reward's, in its standard deviations under the reference.
+        gain: the reward's, in its standard deviations within prompts under the reference.
         chi2, kl: distance from the reference, kl in nats.
         bound: what the true gain is at least (`max_min_bound`), in standard deviations.
     """
@@ -72,14 +73,14 @@ def choose_n(rewards_PS: Floats, r: float) -> BestOf:
 
     Args:
         rewards_PS: rewards of the reference's completions, [prompts, samples]; n is at most samples.
-        r: correlation of the reward with the true one under the reference, or a lower limit of it; at or
-            below 0 nothing is promised, and n is 1.
+        r: correlation of the reward with the true one under the reference, within prompts, or a lower limit
+            of it; at or below 0 nothing is promised, and n is 1.
     """
-    sd = float(rewards_PS.std())
+    sd = float((rewards_PS - rewards_PS.mean(axis=1, keepdims=True)).std())
     choices = []
     for n in range(1, rewards_PS.shape[1] + 1 if r > 0 and sd > 0 else 2):
         gain = float((best_of_weights(rewards_PS, n) * rewards_PS).sum(axis=1).mean() - rewards_PS.mean())
-        gain, chi2 = gain / (sd or 1.0), (n - 1) ** 2 / (2 * n - 1)
+        gain, chi2 = gain / (sd or 1.0), chi2_best_of_n(n)
         bound = max_min_bound(gain, chi2, min(r, 1.0)) if r > 0 else 0.0
         choices.append(BestOf(n, gain, chi2, float(np.log(n) - (n - 1) / n), float(bound)))
     return max(choices, key=lambda one: one.bound)
