@@ -62,9 +62,10 @@ def proxies(seeds: list[dict[str, dict[str, Any]]]) -> str:
     lines = ["| seed | r | r, at least | λ/σ̃ | λ/σ̃, at most |", "|---|---|---|---|---|"]
     for seed, arms in enumerate(seeds):
         c = next(iter(arms.values()))["calibration"]
-        shares = (c["residual_sd"] / c["sd_proxy"], (1 - max(0.0, c["r_low"]) ** 2) ** 0.5)
+        high = min(c["residual_sd_high"] / c["sd_proxy"], (1 - max(0.0, c["r_low"]) ** 2) ** 0.5)
+        shares = (c["residual_sd"] / c["sd_proxy"], high)
         lines.append(
-            f"| {seed} | {c['r_overall']:.2f} | {c['r_overall_low']:.2f} | {shares[0]:.2f} | {shares[1]:.2f} |"
+            f"| {seed} | {c['r']:.2f} | {c['r_low']:.2f} | {shares[0]:.2f} | {shares[1]:.2f} |"
         )
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ import pytest
 from candor.core.errors import InputError
 from candor.core.limits import limits
 from candor.rewards.bound import residual_bound, theorem_bound
-from candor.rewards.calibration import calibrate
+from candor.rewards.calibration import Calibration, calibrate
 
 
 def _drawn(random: np.random.Generator, prompts: int, each: int, kind: str = "normal"):
@@ -137,3 +137,15 @@ def test_what_can_not_be_fitted_is_said() -> None:
         calibrate(zigzag, zigzag, np.arange(8))
     with pytest.raises(InputError, match="never varies within a prompt"):
         calibrate(zigzag, pairs * 1.0, pairs)  # gold that differs between prompts only
+
+
+@pytest.mark.parametrize("noise", [0.5, 3.0])
+def test_the_weights_limit_is_the_smaller_one_of_two(noise: float) -> None:
+    random = np.random.default_rng(3)
+    gold = random.normal(size=200)
+    found = calibrate(gold + noise * random.normal(size=200), gold, np.repeat(np.arange(50), 4))
+    by_r = found.sd_proxy * np.sqrt(1 - found.r_low**2)
+    assert found.weight == found.residual_sd < found.weight_high
+    assert found.weight_high == pytest.approx(min(by_r, found.residual_sd_high))
+    assert (by_r < found.residual_sd_high) == (noise > 1)
+    assert Calibration.of(found.as_dict()) == found

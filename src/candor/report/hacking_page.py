@@ -101,9 +101,9 @@ def lead(evidence: Evidence) -> str:
         return ""
     noise = wording.percent(number_of(evidence.at("noise")))
     return (
-        "A small language model answers questions. What an answer is worth is known; the reward models learned "
-        f"it from {evidence.text('pairs')} pairs of the model’s own answers, of which {noise} were labelled the "
-        "wrong way. Then one policy for each arm learned from them. Held out: "
+        "A small language model answers questions. What an answer is worth is known; the reward models "
+        f"learned it from {evidence.text('pairs')} pairs of the model’s own answers, of which {noise} were "
+        "labelled the wrong way. Then one policy for each arm learned from them. Held out: "
         f"{evidence.text('questions')} questions, {evidence.text('replies')} answers to each."
     )
 
@@ -242,10 +242,18 @@ def _table(arms: Sequence[dict[str, Any]]) -> Table | None:
                 Cell(wording.plain(after["kl"])),
                 Cell(wording.plain(math.sqrt(max(0.0, after["chi2"])))),
                 Cell(wording.plain(known["r_overall"])),
-                Cell(wording.plain(known["sd_proxy"] * math.sqrt(1 - max(0.0, known["r_low"]) ** 2))),
+                Cell(wording.plain(_weight_high(known))),
             ]
         )
     return Table("All arms, on held-out questions", columns, rows) if rows else None
+
+
+def _weight_high(known: dict[str, Any]) -> float | None:
+    """As `Calibration.weight_high`; None where nothing bounds it."""
+    limits = [number_of(known.get("residual_sd_high"))]
+    r, sd = number_of(known.get("r_low")), number_of(known.get("sd_proxy"))
+    limits.append(None if r is None or sd is None else sd * math.sqrt(1 - max(0.0, r) ** 2))
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _replies(arms: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -73,12 +73,12 @@ class Calibration:
 
     @property
     def weight_high(self) -> float:
-        """λ at the lower limit of r, σ̃ · sqrt(1 - r_low²) within prompts.
+        """λ's upper limit: the smaller one of `residual_sd_high` and σ̃ · sqrt(1 - r_low²), within prompts.
 
-        `residual_sd_high` is larger: it also allows for σ̃ being larger than in this sample, which says nothing
-        of how the proxy errs, and is known from rewards without any label.
+        Both are limits of the same number. The second leaves out that σ̃ may be larger than in this sample,
+        which says nothing of how the proxy errs: it is the smaller one where r is small.
         """
-        return chi2_weight(self.sd_proxy, max(0.0, self.r_low))
+        return min(self.residual_sd_high, chi2_weight(self.sd_proxy, max(0.0, self.r_low)))
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Plain numbers for JSON; None for a limit that could not be found."""

@@ -108,7 +108,7 @@ class Proxies:
 def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer:
     """What holds the arm back; its weight is from the labelled replies, never from the policy's gold.
 
-    chi2 takes λ at the lower limit of r; max-min the estimate of r, at whose lower limit it would hardly move.
+    chi2 takes λ at the lower limit of r; max-min the estimate of r, at whose limit it would hardly move.
     """
     known = trusted.calibration
     if arm.name in ("kl", "kl-loss"):
