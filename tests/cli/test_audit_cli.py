@@ -38,7 +38,14 @@ def test_a_log_gets_its_verdict_its_page_and_its_json(candor: Candor) -> None:
     assert done.code == 0, done.err
     found = read_json("log-audit/audit.json")
     assert done.out.startswith(found["state"])
-    for text in ("gain by the proxy", "κ needed", "what it means", "40 prompts are the draws", "report.html"):
+    for text in (
+        "gain by the proxy",
+        "κ needed",
+        "λ of √χ²",
+        "what it means",
+        "40 prompts are the draws",
+        "report.html",
+    ):
         assert text in done.out, done.out
     page = Path("log-audit/report.html").read_text()
     assert found["headline"].replace("'", "&#39;") in page

@@ -24,6 +24,7 @@ _ROWS = (
     ("chi2", "χ² of policy and reference"),
     ("kappa", "κ = gain / (sd · √χ²)"),
     ("needed_kappa", "κ needed, √(1 − r²)"),
+    ("chi2_weight", "λ of √χ² for this proxy"),
 )
 
 

@@ -207,6 +207,8 @@ def as_json(audit: Audit) -> dict[str, Any]:
         "needed_kappa": _json(audit.needed, labels),
     }
     if calibration is not None:
+        weight = Limits(calibration.residual_sd, -math.inf, calibration.residual_sd_high)
+        numbers["chi2_weight"] = _json(weight, calibration.n)
         numbers["r_within_prompts"] = _json(Limits(calibration.r, calibration.r_low, math.inf), calibration.n)
     return {
         "state": audit.state,
