@@ -64,9 +64,7 @@ def proxies(seeds: list[dict[str, dict[str, Any]]]) -> str:
         c = next(iter(arms.values()))["calibration"]
         high = min(c["residual_sd_high"] / c["sd_proxy"], (1 - max(0.0, c["r_low"]) ** 2) ** 0.5)
         shares = (c["residual_sd"] / c["sd_proxy"], high)
-        lines.append(
-            f"| {seed} | {c['r']:.2f} | {c['r_low']:.2f} | {shares[0]:.2f} | {shares[1]:.2f} |"
-        )
+        lines.append(f"| {seed} | {c['r']:.2f} | {c['r_low']:.2f} | {shares[0]:.2f} | {shares[1]:.2f} |")
     return "\n".join(lines)
 
 
