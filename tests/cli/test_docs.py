@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from candor import __version__
 from candor.cli.app import app
 from command_result import Result
 
@@ -47,9 +49,14 @@ def commands(text: str) -> Iterator[list[str]]:
                 yield [word for word in words if word not in {"...", "VERB"}]
 
 
+@cache
+def candor_command() -> Any:
+    return get_command(app)
+
+
 def problem_of(words: list[str]) -> str | None:
     """What click has against a command, without running it; None where it can be typed."""
-    command: Any = get_command(app)
+    command = candor_command()
     context = command.context_class(command, info_name="candor")
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         verb, *words = words
@@ -121,6 +128,11 @@ def test_settings_in_commands_and_the_reference_are_those_of_the_recipes(
 def test_files_of_the_repository_that_are_named_are_there(page: Path) -> None:
     named = set(NAMED_FILE.findall(page.read_text(encoding="utf-8")))
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def test_changelog_and_citation_are_of_this_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_commands_are_found_in_all_places_and_wrong_ones_are_told() -> None:
