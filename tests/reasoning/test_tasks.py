@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from candor.core.errors import CandorError
+from candor.reasoning import tasks
 from candor.reasoning.numbers import same_number, shortest, stated, value_of
-from candor.reasoning.tasks import task_of
+from candor.reasoning.tasks import register_task, task_of
 from candor.reasoning.tasks.decimals import chosen, conflicting, later_as_version, named
 from candor.reasoning.ways import ways_of
 from candor.reasoning.ways.asking import ASKING
@@ -320,3 +321,11 @@ def test_a_name_that_is_none_is_told_with_the_nearest(spec: str, parts: tuple[st
 def test_a_task_is_called_what_the_user_called_it(spec: str) -> None:
     task: Task = task_of(spec)
     assert task.name == spec
+
+
+def test_other_packages_can_add_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_FAMILIES", dict(tasks._FAMILIES))
+    register_task("sums", lambda digits: task_of(f"addition:{digits}"))
+    assert task_of("sums:3").problems(5, 0) == task_of("addition:3").problems(5, 0)
+    with pytest.raises(CandorError, match="did you mean 'sums'"):
+        task_of("sum")

@@ -42,6 +42,14 @@ def show(
     print(to_toml(read_recipe(_recipe(kind), recipe, overrides or ()), comments=True), end="")
 
 
+@app.command()
+def reference() -> None:
+    """Print every setting of every kind of recipe as one Markdown page: docs/reference-recipes.md."""
+    from candor.core.reference import reference as written  # noqa: PLC0415
+
+    print(written({kind: _recipe(kind) for kind in _KINDS}, "candor recipe reference"), end="")
+
+
 def _recipe(kind: str) -> type[Settings]:
     if kind not in _KINDS:
         raise CandorError(f"no recipe of the kind '{kind}'", fix=f"there are: {', '.join(_KINDS)}")

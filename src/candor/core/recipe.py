@@ -192,7 +192,7 @@ def _is_list(kind: type[Settings], table: str) -> bool:
     """Whether tables of this name come as a list."""
     annotation: Any = kind
     for name in table.split("."):
-        inner = _table(annotation)
+        inner = table_of(annotation)
         annotation = inner.model_fields[name].annotation if inner else None
     return get_origin(annotation) in (tuple, list)
 
@@ -206,14 +206,15 @@ def _tables(names: Iterable[str]) -> set[str]:
 def describe(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Yield (dotted key, field) for every setting, tables first flattened."""
     for name, info in kind.model_fields.items():
-        table = _table(info.annotation)
+        table = table_of(info.annotation)
         if table is not None:
             yield from describe(table, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", info
 
 
-def _table(annotation: Any) -> type[Settings] | None:
+def table_of(annotation: Any) -> type[Settings] | None:
+    """The table that a field's annotation names, alone, in a list or in a union; None for a plain setting."""
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate  # type: ignore[return-value]

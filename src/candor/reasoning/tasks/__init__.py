@@ -23,8 +23,8 @@ from candor.reasoning.tasks.sequences import NAMES, sequence_task
 from candor.reasoning.tasks.words import Words
 from candor.rl.problem import Task
 
-# From the part of a name behind the colon, None where there is none.
-_FAMILIES: dict[str, Callable[[str | None], Task]] = {
+TaskMaker = Callable[[str | None], Task]  # from the part of a name behind the colon, None where there is none
+_FAMILIES: dict[str, TaskMaker] = {
     **{name: (lambda digits, name=name: Arithmetic.of(name, digits)) for name in OPERATIONS},
     "decimals": Decimals.of,
     "letters": Letters.of,
@@ -33,6 +33,11 @@ _FAMILIES: dict[str, Callable[[str | None], Task]] = {
     "gym": Gym.of,
 }
 _SUFFIXES = (".jsonl", ".jsonl.gz")
+
+
+def register_task(name: str, maker: TaskMaker) -> None:
+    """Add a task by name; one of that name that was there is replaced."""
+    _FAMILIES[name] = maker
 
 
 def task_of(spec: str) -> Task:
