@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -62,6 +61,6 @@ def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path: Path) -> None:
     other.mkdir()
     folder.mkdir()
     with hold(other):
-        os.symlink(other / ".lock", folder / ".lock")
+        (folder / ".lock").symlink_to(other / ".lock")
         assert held(other)
         assert not held(folder)
