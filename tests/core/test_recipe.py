@@ -12,7 +12,7 @@ from pydantic import Field
 
 from candor.base.recipe import BaseRecipe
 from candor.core.errors import InputError
-from candor.core.recipe import Settings, describe, differences, read_recipe, to_toml
+from candor.core.recipe import Settings, changed, describe, differences, read_recipe, to_toml
 from candor.knowledge.recipe import KnowledgeRecipe
 
 
@@ -342,3 +342,13 @@ def test_naming_a_setting_deep_inside_leaves_the_defaults_around_it_as_the_recip
     found = read_recipe(Nested, None, ["middle.inner.a=5"])
     assert found.middle == Middle(inner=Inner(a=5, b=20), c=30)
     assert read_recipe(Nested, None, ["middle.c=4"]).middle == Middle(inner=Inner(a=10, b=20), c=4)
+
+
+def test_what_differs_is_the_same_of_recipes_and_of_their_toml() -> None:
+    """Values that are not set stand in no TOML file; they count as None, as in the recipe itself."""
+    old, new = {"seed": 0, "tune": {"rate": 1e-3}}, {"seed": 0, "tune": {"rate": 1e-4, "track": "trackio"}}
+    assert changed(old, new) == [("tune.rate", 1e-3, 1e-4), ("tune.track", None, "trackio")]
+    assert changed(new, new) == []
+    assert changed({"sources": [{"path": "a"}]}, {"sources": [{"path": "b"}]}) == [
+        ("sources.1.path", "a", "b")
+    ]

@@ -6,28 +6,71 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import httpx
+from fastapi import FastAPI
 
 from candor.engine.gate import Gate
 from candor.engine.local import LocalEngine
 from candor.serve.app import create_app
 from candor.serve.machine import Machine
 from candor.serve.metrics import Metrics
+from candor.serve.runs.browser import Browser
 from candor.serve.scheduler import Worker
 from candor.serve.served import Served
 from candor.serve.server import _Server, bind, hosts_for, url_of
 from candor.serve.settings import Settings
 
 
-class Live:
-    """Serves until `stop`; use as a context manager.
+class Serving:
+    """Serves an application until `stop`; use as a context manager."""
+
+    def __init__(self, app: FastAPI) -> None:
+        import uvicorn
+
+        self.app = app
+        self.listener = bind("127.0.0.1", 0)
+        self.url = url_of(self.listener)
+        self.port = self.listener.getsockname()[1]
+        config = uvicorn.Config(
+            app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=5
+        )
+        ready = threading.Event()
+        self.server = _Server(config, ready.set)
+        self.thread = threading.Thread(target=self.server.run, args=([self.listener],), daemon=True)
+        self.thread.start()
+        assert ready.wait(60)
+        self.http = httpx.Client(base_url=self.url, timeout=120)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(60)
+        self.http.close()
+        self.listener.close()
+        assert not self.thread.is_alive()
+
+    def raw(self, request: bytes) -> socket.socket:
+        """A connection on which these bytes have been sent."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection.sendall(request)
+        return connection
+
+
+class Live(Serving):
+    """Serves models.
 
     Args:
         engines: by name.
         gate: a gate for all of them.
         abstain_below: see `Worker`.
+        browser: of runs to show beside them.
         limits: fields of `Settings`.
     """
 
@@ -37,10 +80,9 @@ class Live:
         *,
         gate: Gate | None = None,
         abstain_below: float | None = None,
+        browser: Browser | None = None,
         **limits: Any,
     ) -> None:
-        import uvicorn
-
         limits = {"hosts": hosts_for("127.0.0.1"), **limits}
         self.settings, self.metrics = Settings(**limits), Metrics()
         machine = Machine()
@@ -58,36 +100,11 @@ class Live:
             )
             for name, engine in engines.items()
         ]
-        self.app = create_app(self.models, machine, self.settings, self.metrics)
-        self.listener = bind("127.0.0.1", 0)
-        self.url = url_of(self.listener)
-        self.port = self.listener.getsockname()[1]
-        config = uvicorn.Config(
-            self.app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=5
-        )
-        ready = threading.Event()
-        self.server = _Server(config, ready.set)
-        self.thread = threading.Thread(target=self.server.run, args=([self.listener],), daemon=True)
-        self.thread.start()
-        assert ready.wait(60)
-        self.http = httpx.Client(base_url=self.url, timeout=120)
+        super().__init__(create_app(self.models, machine, self.settings, self.metrics, browser))
 
     @property
     def worker(self) -> Worker:
         return self.models[0].worker
-
-    def __enter__(self) -> Live:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(60)
-        self.http.close()
-        self.listener.close()
-        assert not self.thread.is_alive()
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         """The answer to a request that is to succeed."""
@@ -121,12 +138,6 @@ class Live:
             name: float(value)
             for name, _, value in (line.rpartition(" ") for line in lines if line[:1] not in ("", "#"))
         }
-
-    def raw(self, request: bytes) -> socket.socket:
-        """A connection on which these bytes have been sent."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        connection.sendall(request)
-        return connection
 
 
 def until(true: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -26,6 +26,7 @@ from candor.cli import (
     rewards,
     rl,
     rlhf,
+    runs,
     serve,
     think,
 )
@@ -36,6 +37,7 @@ _BEGIN_AGAIN = (
     ["compress"],
     ["decompress"],
     ["serve"],
+    ["runs"],
     ["rewards"],
 )  # verbs that keep nothing of what they have done
 
@@ -66,6 +68,7 @@ app.add_typer(reward.app, name="reward")
 app.command("compress")(compress.compress)
 app.command("decompress")(compress.decompress)
 app.command("serve")(serve.serve)
+app.command("runs")(runs.runs)
 
 
 def _version(asked: bool) -> None:

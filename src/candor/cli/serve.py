@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import socket
 
     from candor.core.progress import Reporter
+    from candor.serve.runs.browser import Browser
     from candor.serve.server import Choice
     from candor.serve.settings import Settings
 
@@ -57,6 +59,14 @@ def serve(
     max_rows: Annotated[
         int, typer.Option("--max-rows", min=1, help="Completions that each model decodes at once.")
     ] = 64,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            "--runs",
+            metavar="FOLDER",
+            help="Show the runs of this folder at /runs, too; `candor runs FOLDER` does it without a model.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Serve models over HTTP, raw completions (/v1/completions) beside chat (/v1/chat/completions).
@@ -66,6 +76,11 @@ def serve(
     from candor.serve.server import bind, check_key, choices, hosts_for, is_loopback  # noqa: PLC0415
 
     chosen, key = choices(models), check_key(api_key)
+    browser = None
+    if runs is not None:
+        from candor.serve.runs.browser import Browser  # noqa: PLC0415
+
+        browser = Browser(runs)
     with bind(host, port) as listener:
         from candor.core.progress import Reporter  # noqa: PLC0415
         from candor.serve.settings import Settings  # noqa: PLC0415
@@ -76,7 +91,7 @@ def serve(
                 f"warning: anybody who reaches {host} can use this server; give it a key with CANDOR_API_KEY"
             )
         settings = Settings(api_key=key, hosts=hosts_for(host), max_rows=max_rows)
-        _serve(chosen, listener, settings, reporter, template, dtype, abstain_below)
+        _serve(chosen, listener, settings, reporter, template, dtype, abstain_below, browser)
     reporter.say("stopped")
 
 
@@ -88,6 +103,7 @@ def _serve(
     template: str | None,
     dtype: str,
     abstain_below: str | None,
+    browser: Browser | None,
 ) -> None:
     from candor.engine.prompts import template_text  # noqa: PLC0415
     from candor.serve.app import create_app  # noqa: PLC0415
@@ -115,6 +131,8 @@ def _serve(
 
     def ready(url: str) -> None:
         names = ", ".join(choice.name for choice in chosen)
+        if browser is not None:
+            reporter.say(f"showing runs of {browser.folder.root} at {url}/runs")
         reporter.say(f"serving {names} at {url}/v1 (Ctrl-C stops)", url=url)
 
-    run(create_app(served, machine, settings, metrics), listener, settings.grace_seconds, ready)
+    run(create_app(served, machine, settings, metrics, browser), listener, settings.grace_seconds, ready)

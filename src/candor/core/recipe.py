@@ -245,9 +245,18 @@ def to_toml(recipe: BaseModel, *, comments: bool = False) -> str:
 
 def differences(old: BaseModel, new: BaseModel) -> list[str]:
     """Settings that differ, as `key: old → new`."""
-    before, after = (dict(_flat(recipe.model_dump(mode="json"))) for recipe in (old, new))
+    found = changed(*(recipe.model_dump(mode="json") for recipe in (old, new)))
+    return [f"{key}: {before!r} → {after!r}" for key, before, after in found]
+
+
+def changed(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(dotted key, old value, new value) of what differs between two recipes as TOML has them.
+
+    A key that one of them lacks counts as None there, which is also how a recipe says that it is not set.
+    """
+    before, after = dict(_flat(old)), dict(_flat(new))
     return [
-        f"{key}: {before.get(key)!r} → {after.get(key)!r}"
+        (key, before.get(key), after.get(key))
         for key in sorted(set(before) | set(after))
         if before.get(key) != after.get(key)
     ]

@@ -10,7 +10,6 @@ a second run refuses to mix with a different recipe.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -27,6 +26,7 @@ import psutil
 import candor
 from candor.core.errors import CandorError, InputError, printable, unwritable
 from candor.core.files import read_json, sha256_of, write_json, write_text
+from candor.core.lock import hold
 from candor.core.memory import peak_memory
 from candor.core.recipe import Settings, differences, read_recipe, to_toml
 
@@ -93,8 +93,7 @@ class Run(Generic[AnyRecipe]):
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / ".lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = hold(self.folder)
         except BlockingIOError as error:
             raise CandorError(
                 f"{self.folder}: another process is working on this run", fix="wait for it, or stop it first"

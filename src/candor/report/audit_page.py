@@ -70,7 +70,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
     return {
         **provenance(evidence),
         "sections": SECTIONS,
-        "headline": f"{state}. {evidence.text('headline')}" if state else "This audit has no verdict yet.",
+        "headline": headline(evidence),
         "lead": evidence.text("meaning"),
         "tiles": tiles(evidence),
         "reasons": _sentences(evidence, "reasons"),
@@ -88,6 +88,12 @@ def context(evidence: Evidence) -> dict[str, Any]:
             **provenance_tables(evidence),
         },
     }
+
+
+def headline(evidence: Evidence) -> str:
+    """The verdict in one sentence."""
+    state = evidence.text("state")
+    return f"{state}. {evidence.text('headline')}" if state else "This audit has no verdict yet."
 
 
 def tiles(evidence: Evidence) -> list[Tile]:

@@ -66,7 +66,10 @@ def number_of(value: object) -> float | None:
     """A finite number, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # JSON can write whole numbers that no float holds
+        return None
 
 
 def estimate_of(value: object) -> Estimate | None:

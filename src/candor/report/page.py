@@ -59,6 +59,12 @@ def render_report(run: Path) -> Path:
     """
     evidence = read_evidence(Path(run))
     path = evidence.run / "report.html"
+    write_text(path, report_text(evidence))
+    return path
+
+
+def report_text(evidence: Evidence) -> str:
+    """The page of a run of any kind as HTML text."""
     pages = {
         "base": render_base_page,
         "chat": render_chat_page,
@@ -69,8 +75,7 @@ def render_report(run: Path) -> Path:
         "hacking": render_hacking_page,
         "reward": render_reward_page,
     }
-    write_text(path, pages.get(evidence.kind, render_page)(evidence))
-    return path
+    return pages.get(evidence.kind, render_page)(evidence)
 
 
 def render_page(evidence: Evidence) -> str:

@@ -30,6 +30,8 @@ from candor.serve.replies import (
     Models,
     Tokenized,
 )
+from candor.serve.runs import routes
+from candor.serve.runs.browser import Browser
 from candor.serve.served import Served
 from candor.serve.settings import Settings
 from candor.serve.tokens import detokenized, tokenized
@@ -41,7 +43,13 @@ _FAULTS: dict[int | str, dict[str, Any]] = {
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-def create_app(models: Sequence[Served], machine: Machine, settings: Settings, metrics: Metrics) -> FastAPI:
+def create_app(
+    models: Sequence[Served],
+    machine: Machine,
+    settings: Settings,
+    metrics: Metrics,
+    browser: Browser | None = None,
+) -> FastAPI:
     """The application; its models are served from its start to its end, and the machine ends with it.
 
     Args:
@@ -49,6 +57,7 @@ def create_app(models: Sequence[Served], machine: Machine, settings: Settings, m
         machine: the models' workers'.
         settings: limits.
         metrics: what to show at /metrics.
+        browser: of runs to show at /runs.
     """
 
     @asynccontextmanager
@@ -78,6 +87,8 @@ def create_app(models: Sequence[Served], machine: Machine, settings: Settings, m
     _add_tokens(app)
     _add_facts(app, metrics)
     page.add(app)
+    if browser is not None:
+        routes.add(app, browser)
     return app
 
 

@@ -24,6 +24,7 @@ class RequestError(Exception):
         param: the field that is wrong.
         code: a word for programs.
         retry_after: seconds after which to try again.
+        challenge: of a 401, how to say who asks.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class RequestError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after: int | None = None,
+        challenge: str = "Bearer",
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.challenge = challenge
         self.retry_after = retry_after
         # What can't be written as UTF-8 (half a surrogate pair) must not break the answer that quotes it.
         plain = message.encode("utf-8", "backslashreplace").decode()
@@ -50,7 +53,7 @@ class RequestError(Exception):
         """The answer to the client."""
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         if self.status == 401:
-            headers["www-authenticate"] = "Bearer"
+            headers["www-authenticate"] = self.challenge
         return JSONResponse(self.body, self.status, headers=headers)
 
 

@@ -4,13 +4,16 @@
   otherwise have its own name resolve to 127.0.0.1 and read the answers (DNS rebinding).
 - Origin: a browser says where a request comes from. Other sites are refused: without that any page could have
   this machine work for it, even though it could not read the answers. (No CORS headers are ever sent.)
-- Key: compared in constant time.
+- Key: compared in constant time. The pages of the run browser take it as a password, too: a link can't carry
+  a header of its own, and a browser asks for a password by itself.
 - Body: limited in size and in the time in which it has to be here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import hmac
 import time
 from urllib.parse import urlsplit
@@ -25,6 +28,7 @@ from candor.serve.settings import Settings
 
 # These answer without a key: whether the server lives is no secret, nor is the page that asks for the key.
 _OPEN = ("/health", *PAGES)
+_RUNS = "/runs"  # and what is below
 _KNOWN = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/tokenize", "/detokenize", "/health")
 
 
@@ -76,16 +80,30 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.lower().partition("://")[2] != host.lower():
             raise RequestError(403, "requests from pages of other sites are refused", code="foreign_origin")
+        # A browser sends a password that it knows with whatever a page of another site has it load. Following
+        # a link is no such thing.
+        if (
+            _browses(scope["path"])
+            and headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+            and headers.get("sec-fetch-mode") != "navigate"
+        ):
+            raise RequestError(403, "requests from pages of other sites are refused", code="foreign_origin")
         if self._key is not None and scope["path"] not in _OPEN:
             scheme, _, given = headers.get("authorization", "").partition(" ")
+            given = given.strip()
+            browsed = _browses(scope["path"])
+            if browsed and scheme.lower() == "basic":
+                scheme, given = "bearer", _password(given)
             # Compared whatever the scheme, so that the time tells nothing.
-            right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._key)
+            right = hmac.compare_digest(given.encode("utf-8", "replace"), self._key)
             if not right or scheme.lower() != "bearer":
                 raise RequestError(
                     401,
-                    "give the server's key as `Authorization: Bearer KEY`",
+                    "give the server's key as `Authorization: Bearer KEY`"
+                    + (", or as the password" if browsed else ""),
                     kind="authentication_error",
                     code="invalid_api_key",
+                    challenge='Basic realm="runs", charset="UTF-8"' if browsed else "Bearer",
                 )
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > settings.max_body_bytes:
@@ -118,6 +136,18 @@ class Guard:
         return RequestError(
             413, f"the body has more than {self._settings.max_body_bytes} bytes", code="body_too_large"
         )
+
+
+def _browses(path: str) -> bool:
+    return path.startswith((f"{_RUNS}/", f"{_RUNS}.")) or path == _RUNS
+
+
+def _password(credentials: str) -> str:
+    """The password of a Basic header, "" if there is none."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode("utf-8", "replace").partition(":")[2]
+    except (binascii.Error, ValueError):
+        return ""
 
 
 def _name(host: str) -> str:
