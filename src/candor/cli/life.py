@@ -38,8 +38,8 @@ def life(
 
     The stages are base, serve, chat, knowledge, think and rewards; about twenty minutes on two idle cores.
     Each is an ordinary run in a folder of its own (runs/life/base, …), which its own verbs open, too. A
-    killed life continues where it stopped. When a stage fails, those that don't need it go on; the same command,
-    with settings mended if need be, does what is missing.
+    killed life continues where it stopped. When a stage fails, those that don't need it go on; the same
+    command, with settings mended if need be, does what is missing.
     """
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import openai
 
 from candor.core.errors import CandorError
@@ -74,7 +73,7 @@ class ServeRun:
             self.reporter.say(f"serving {recipe.model} at {url}/v1")
             # Not the environment's proxies: the server is on this machine.
             with (
-                httpx.Client(trust_env=False, timeout=_SECONDS) as http,
+                openai.DefaultHttpxClient(trust_env=False, timeout=_SECONDS) as http,
                 openai.OpenAI(
                     base_url=f"{url}/v1", api_key="none", max_retries=0, http_client=http
                 ) as client,
