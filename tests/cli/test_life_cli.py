@@ -1,4 +1,4 @@
-"""`candor life` from the command line: what is told before anything is made, and what is printed at the end."""
+"""`candor life` from the command line: what is told before anything is made, and what is printed."""
 
 from __future__ import annotations
 

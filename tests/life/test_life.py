@@ -32,8 +32,8 @@ from candor.report import render_report
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-WORDS = ("harbour", "river", "market", "tower", "bridge", "garden", "school", "old", "quiet", "narrow", "over",
-         "opens", "follows", "crosses", "guards", "under", "beside", "before", "morning")  # fmt: skip
+WORDS = ("harbour", "river", "market", "tower", "bridge", "garden", "school", "old", "quiet", "narrow",
+         "opens", "follows", "crosses", "guards", "over", "under", "beside", "before", "morning")  # fmt: skip
 
 
 def prose(seed: int) -> str:

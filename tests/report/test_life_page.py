@@ -148,8 +148,8 @@ def test_a_life_that_is_half_done_has_a_page_and_data(tmp_path: Path) -> None:
     assert "What to do: mend it." in page and "2 stages in 2 min 2 s." in page
     data = json.loads((folder / "report.json").read_text())
     assert {stage["name"]: stage["status"] for stage in data["stages"]} == {
-        "base": "done", "serve": "not done yet", "chat": "failed", "knowledge": "not done yet", "think": "done",
-        "rewards": "not done yet",
+        "base": "done", "serve": "not done yet", "chat": "failed", "knowledge": "not done yet",
+        "think": "done", "rewards": "not done yet",
     }  # fmt: skip
     first = data["claims"][0]
     assert (first["name"], first["verdict"]) == ("base-compresses", HOLDS)
