@@ -10,7 +10,7 @@ from command_result import Result, assert_told
 
 Candor = Callable[..., Result]
 TINY = (
-    "emerge.task=parity:4", "emerge.model.depth=1", "emerge.model.width=32", "emerge.mixture.lessons=200",
+    "emerge.task=parity:8", "emerge.model.depth=1", "emerge.model.width=32", "emerge.mixture.lessons=200",
     "emerge.pretrain.updates=10", "emerge.rl.steps=2", "emerge.rl.max_tokens=16", "emerge.rl.held_out=8",
     "emerge.rl.prompts=4", "emerge.rl.samples=2", "emerge.evaluate.problems=8", "emerge.evaluate.samples=2",
 )  # fmt: skip

@@ -95,7 +95,7 @@ def recipe(folder: Path, **changes: Any) -> LifeRecipe:
             "evaluate": {"prompts": ["hello"], "reply_tokens": 4, "threads": False, "tone": False},
         },
         "emerge": {
-            "task": "parity:4", "model": small, "mixture": {"lessons": 200},
+            "task": "parity:8", "model": small, "mixture": {"lessons": 200},
             "pretrain": {"updates": 10, "batch": 32},
             "rl": {"steps": 2, "max_tokens": 16, "held_out": 8, "prompts": 4, "samples": 2},
             "evaluate": {"problems": 8, "samples": 2},
@@ -363,7 +363,7 @@ def test_a_stage_whose_folder_was_deleted_is_done_again(folder: Path, tmp_path: 
     shutil.rmtree(tmp_path / "run" / "think")
     lines = live(tmp_path / "run", recipe(folder), ("think",))
     assert any("done in" in line for line in lines)
-    assert json.loads((tmp_path / "run" / "think" / "metrics.json").read_text())["task"] == "parity:4"
+    assert json.loads((tmp_path / "run" / "think" / "metrics.json").read_text())["task"] == "parity:8"
 
 
 def test_the_recipe_file_is_the_embedded_default() -> None:
