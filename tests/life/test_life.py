@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from candor.chat.add_tokens import new_rows
 from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
 from candor.core.progress import Reporter
@@ -182,7 +183,7 @@ def test_the_chat_model_is_the_base_model_with_new_tokens(finished: Path) -> Non
     recipe_ = (finished / "chat" / "recipe.toml").read_text()
     assert f'name = "{finished / "chatml"}"' in recipe_
     notes = read_json(finished / "chatml" / "chat_tokens.json")
-    assert notes["model"] == str(finished / "base") and notes["rows_after"] > notes["rows_before"]
+    assert notes["model"] == str(finished / "base") and new_rows(finished / "chatml")
 
 
 def test_the_openai_client_gets_what_the_engine_gives(finished: Path) -> None:

@@ -129,7 +129,7 @@ class LifeRun:
                 failed[stage.name] = reason
                 self._say(number, stage, reason)
             return_freed_memory()
-            render_report(self.run.folder)
+            self._report()
         render_report(self.run.folder)
         if failed:
             raise CandorError(
@@ -158,6 +158,13 @@ class LifeRun:
         seconds = self.run.manifest["stages"][stage.name]["seconds"]
         self._say(number, stage, f"done in {duration(seconds)}")
         return None
+
+    def _report(self) -> None:
+        """The page as far as the life has come; what is wrong with it must not end the life."""
+        try:
+            render_report(self.run.folder)
+        except Exception as error:
+            self.reporter.say(f"the report can't be written yet ({type(error).__name__}: {error})")
 
     def _mark(self, stage: Stage, message: str | None, fix: str | None) -> None:
         """Note in the manifest why a stage failed, or that it did not."""
