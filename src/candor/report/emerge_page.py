@@ -33,8 +33,8 @@ def render_emerge_page(evidence: Evidence) -> str:
         "headline": headline(evidence),
         "lead": lead(evidence),
         "parts": [
-            ("changed", "What changed", [figures["compared"]], [_table(evidence)]),
-            ("way", "On the way", [figures["onset"], figures["length"]], []),
+            ("changed", "What changed", [figures["compared"]], [_table(evidence)], []),
+            ("way", "On the way", [figures["onset"], figures["length"]], [], []),
         ],
         "timings": outcome_figures.timings(evidence),
         "made": list(provenance_tables(evidence).values()),

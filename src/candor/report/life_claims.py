@@ -142,11 +142,11 @@ def _base(evidence: Evidence) -> list[Claim]:
         _claim(
             "base-repeats",
             "What was read often is kept.",
-            "Facts that most documents state are answered more often than facts that none states.",
+            "Facts that are stated most often are answered more often than facts that no document states.",
             [
-                ("stated by none", told.get(0.0), "percent"),
+                ("stated by no document", told.get(0.0), "percent"),
                 ("by one", told.get(1.0), "percent"),
-                (f"by {often or 0:,.0f}", told.get(often) if often else None, "percent"),
+                (f"by {often or 0:,.0f} documents", told.get(often) if often else None, "percent"),
             ],
             above(told.get(often) if often else None, told.get(0.0)),
         ),

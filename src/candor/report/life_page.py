@@ -47,7 +47,8 @@ _STORY = {
     "and for nothing else.",
     "rewards": "Reward models learn from few and noisy preferences what an answer is worth; what it is truly "
     "worth is known here. Policies then learn from the same reward model, with and without something that "
-    "holds them.",
+    "holds them. A weight of KL that suits may do better than √χ²: but nobody knows it beforehand, and λ is "
+    "known from labels.",
 }
 _SYMBOLS = {
     HOLDS: ("✓", "correct"),
@@ -245,16 +246,6 @@ def _base_samples(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]
     ]
 
 
-def _served_samples(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]:
-    return [
-        (
-            str(row.get("prompt", "")),
-            [("Likeliest", str(row.get("text", ""))), ("Drawn", str(row.get("drawn", "")))],
-        )
-        for row in evidence.rows("completions")[:3]
-    ]
-
-
 def _chat_samples(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]:
     return [
         (row["prompt"], [("Before", row["before"]), ("After", row["after"])])
@@ -264,7 +255,7 @@ def _chat_samples(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]
 
 _SAMPLES: dict[str, Callable[[Evidence], list[tuple[str, list[tuple[str, str]]]]]] = {
     "base": _base_samples,
-    "serve": _served_samples,
+    "serve": served_page.completions,
     "chat": _chat_samples,
 }
 

@@ -10,7 +10,6 @@ from candor.report.evidence import Evidence, number_of
 from candor.report.plotted import Figure
 from candor.report.provenance import provenance, provenance_tables
 from candor.report.svg import figure, legend
-from candor.report.tables import Cell, Table
 from candor.report.template import rendered
 
 SECTIONS = (
@@ -30,8 +29,8 @@ def render_served_page(evidence: Evidence) -> str:
         "headline": headline(evidence),
         "lead": "",
         "parts": [
-            ("agree", "The client beside the engine", [agreement(evidence)], []),
-            ("completions", "Raw completions", [], [completions_table(evidence)]),
+            ("agree", "The client beside the engine", [agreement(evidence)], [], []),
+            ("completions", "Raw completions", [], [], completions(evidence)),
         ],
         "timings": outcome_figures.timings(evidence),
         "made": list(provenance_tables(evidence).values()),
@@ -79,14 +78,15 @@ def agreement(evidence: Evidence) -> Figure | None:
     return Figure(plot, f"The likeliest completion of {first.get('prompt')!r}.", legend(entries))
 
 
-def completions_table(evidence: Evidence) -> Table | None:
-    """Each prompt with the likeliest completion and a drawn one."""
-    rows = [
-        [Cell(str(row.get("prompt"))), Cell(str(row.get("text"))), Cell(str(row.get("drawn")))]
+def completions(evidence: Evidence) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Each prompt with its likeliest completion and a drawn one."""
+    return [
+        (
+            str(row.get("prompt", "")),
+            [("Likeliest", str(row.get("text", ""))), ("Drawn", str(row.get("drawn", "")))],
+        )
         for row in evidence.rows("completions")
     ]
-    columns = ["Prompt", "Likeliest", "Drawn at temperature 0.8"]
-    return Table("Nothing stands before or behind a prompt", columns, rows) if rows else None
 
 
 def _probabilities(values: object) -> list[float]:
