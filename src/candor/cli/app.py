@@ -20,6 +20,7 @@ from candor.cli import (
     compress,
     hacking,
     knowledge,
+    life,
     recipe,
     report,
     reward,
@@ -50,6 +51,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(knowledge.app, name="knowledge")
+app.command("life")(life.life)
 app.add_typer(recipe.app, name="recipe")
 app.command("report")(report.report)
 app.command("ask")(ask.ask)

@@ -27,6 +27,8 @@ _KINDS = {
     "audit": ("candor.rewards.audit.recipe", "AuditRecipe"),
     "reward": ("candor.rewards.model.recipe", "RewardRecipe"),
     "emerge": ("candor.reasoning.scratch.recipe", "EmergeRecipe"),
+    "life": ("candor.life.recipe", "LifeRecipe"),
+    "serve": ("candor.life.recipe", "ServeRecipe"),
 }
 
 

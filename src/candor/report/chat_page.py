@@ -65,7 +65,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
             "left_out": _left_out_table(evidence),
             **provenance_tables(evidence),
         },
-        "replies": _replies(evidence),
+        "replies": replies(evidence),
     }
 
 
@@ -225,7 +225,7 @@ def _left_out_table(evidence: Evidence) -> Table | None:
     return Table("Rows that are no conversation, left out", ["Reason", "Rows"], rows) if rows else None
 
 
-def _replies(evidence: Evidence) -> list[dict[str, str]]:
+def replies(evidence: Evidence) -> list[dict[str, str]]:
     """First messages with the likeliest reply before and after."""
     both = [evidence.rows("replies", moment) for moment in ("before", "after")]
     return [

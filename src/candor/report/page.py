@@ -8,17 +8,20 @@ from typing import Any
 
 from markupsafe import Markup
 
-from candor.core.files import write_text
+from candor.core.files import write_json, write_text
 from candor.report import confidence_figures, outcome_figures, story, tables, wording
 from candor.report.audit_page import render_audit_page
 from candor.report.base_page import render_base_page
 from candor.report.chat_page import render_chat_page
+from candor.report.emerge_page import render_emerge_page
 from candor.report.evidence import Evidence, number_of, read_evidence
 from candor.report.hacking_page import render_hacking_page
+from candor.report.life_page import life_data, render_life_page
 from candor.report.plotted import Figure
 from candor.report.reward_page import render_reward_page
 from candor.report.rl_page import render_rl_page
 from candor.report.rlhf_page import render_rlhf_page
+from candor.report.served_page import render_served_page
 from candor.report.template import rendered
 from candor.report.think_page import render_think_page
 
@@ -42,7 +45,7 @@ SECTIONS = (
 
 
 def render_report(run: Path) -> Path:
-    """Write `RUN/report.html` from what a run recorded.
+    """Write `RUN/report.html` from what a run recorded; of a life also `report.json`, its claims as data.
 
     The page makes no request of any kind, runs no script but its own, and shows everything that a user or
     a model wrote as text. What the run lacks is left out with a sentence that says why.
@@ -60,6 +63,8 @@ def render_report(run: Path) -> Path:
     evidence = read_evidence(Path(run))
     path = evidence.run / "report.html"
     write_text(path, report_text(evidence))
+    if evidence.kind == "life":
+        write_json(evidence.run / "report.json", life_data(evidence))
     return path
 
 
@@ -74,6 +79,9 @@ def report_text(evidence: Evidence) -> str:
         "rlhf": render_rlhf_page,
         "hacking": render_hacking_page,
         "reward": render_reward_page,
+        "emerge": render_emerge_page,
+        "serve": render_served_page,
+        "life": render_life_page,
     }
     return pages.get(evidence.kind, render_page)(evidence)
 

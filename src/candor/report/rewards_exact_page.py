@@ -44,12 +44,17 @@ def render_rewards_exact_page(
         "run": "",
         "headline": headline,
         "lead": "",
-        "plot": _FIGURES[lab](result),
+        "plot": exact_figure(result),
         "sentences": sentences,
         "tables": shown,
         "command": command,
     }
     return rendered("rewards_exact.html.jinja", context)
+
+
+def exact_figure(result: dict[str, Any]) -> Figure:
+    """The plot of what a laboratory found; `lab` in it names which."""
+    return _FIGURES[result["lab"]](result)
 
 
 def _bandit(result: dict[str, Any]) -> Figure:

@@ -43,6 +43,11 @@ def plain(value: float | None) -> str:
     return _signed(value, f"{size:,.0f}" if size >= 1000 or size == int(size) else f"{size:.3g}")
 
 
+def tiny(value: float | None) -> str:
+    """A small difference by its size alone: 0.0000021 -> "2.1e-06"; nothing at all is 0."""
+    return DASH if value is None else "0" if not value else f"{value:.1e}"
+
+
 def duration(seconds: float | None) -> str:
     """75.2 -> "1 min 15 s"."""
     if seconds is None:
@@ -80,6 +85,7 @@ FORMATS = {
     "plain": plain,
     "duration": duration,
     "count": count,
+    "tiny": tiny,
 }
 
 

@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,43 @@ def run(app: FastAPI, listener: socket.socket, grace_seconds: float, ready: Call
         timeout_graceful_shutdown=max(1, round(grace_seconds)),
     )
     _Server(config, lambda: ready(url_of(listener))).run([listener])
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI, listener: socket.socket, grace_seconds: float = 5.0) -> Iterator[str]:
+    """Serve in a thread of this process while the block runs; yields the URL when it answers.
+
+    Args:
+        app: see `app.create_app`.
+        listener: see `bind`; closed by whoever made it.
+        grace_seconds: after which requests that still run at the end are broken off.
+
+    Raises:
+        CandorError: the server did not come up.
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=max(1, round(grace_seconds)),
+    )
+    ready = threading.Event()
+    server = _Server(config, ready.set)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    try:
+        while not ready.wait(0.1):
+            if not thread.is_alive():
+                raise CandorError(
+                    f"the server at {url_of(listener)} ended before it answered",
+                    fix="`candor serve` with the same model says why",
+                )
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def url_of(listener: socket.socket) -> str:
