@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -77,6 +79,31 @@ def settings_of(words: list[str]) -> list[str]:
     return [setting.partition("=")[0] for setting in given]
 
 
+def imports(text: str) -> Iterator[tuple[str, str]]:
+    """(module, name) of everything of ours that a page's Python programs import."""
+    for block in blocks(text):
+        if "from candor" in block:
+            for node in ast.walk(ast.parse(dedent(block))):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("candor"):
+                    yield from ((str(node.module), alias.name) for alias in node.names)
+
+
+def defined_in(module: str) -> set[str]:
+    """The names that a module has, without running it: some need packages that are extras."""
+    path = ROOT / "src" / module.replace(".", "/")
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
 def slug(heading: str) -> str:
     """A heading's anchor, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
@@ -104,6 +131,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_can_be_typed(page: Path) -> None:
     found = {" ".join(words): problem_of(words) for words in commands(page.read_text(encoding="utf-8"))}
     assert {command: problem for command, problem in found.items() if problem} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_programs_are_python_and_import_what_there_is(page: Path) -> None:
+    found = set(imports(page.read_text(encoding="utf-8")))
+    assert sorted((module, name) for module, name in found if name not in defined_in(module)) == []
 
 
 def test_settings_in_commands_and_the_reference_are_those_of_the_recipes(
@@ -147,4 +180,6 @@ def test_commands_are_found_in_all_places_and_wrong_ones_are_told() -> None:
     assert "--taks" in problems["rl"]
     assert problems["nothing"] == "there is no verb 'nothing'"
     assert problems["think"] == "None"
-    assert sum(len(list(commands(page.read_text(encoding="utf-8")))) for page in PAGES) > 60
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    assert sum(len(list(commands(text))) for text in texts) > 60
+    assert sum(len(list(imports(text))) for text in texts) > 10

@@ -19,10 +19,10 @@ from candor.core.recipe import Settings, describe, table_of, validated
 
 # The bounds that pydantic keeps in a field's metadata, as people write them.
 _BOUNDS = {
-    "ge": "≥ {:g}",
-    "gt": "> {:g}",
-    "le": "≤ {:g}",
-    "lt": "< {:g}",
+    "ge": "≥ {}",
+    "gt": "> {}",
+    "le": "≤ {}",
+    "lt": "< {}",
     "min_length": "({} or more)",
     "max_length": "({} at most)",
 }
