@@ -34,13 +34,8 @@ from candor.cli import (
 from candor.core.errors import CandorError, unwritable
 
 _INTERRUPTED = 130  # 128 + SIGINT
-_BEGIN_AGAIN = (
-    ["compress"],
-    ["decompress"],
-    ["serve"],
-    ["runs"],
-    ["rewards"],
-)  # verbs that keep nothing of what they have done
+# Verbs that keep nothing of what they have done.
+_BEGIN_AGAIN = {"compress", "decompress", "serve", "runs", "bandit", "tomato", "enumerated"}
 
 app = typer.Typer(
     name="candor",
@@ -97,7 +92,7 @@ def main() -> None:
         _fail(error)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # typer has turned Ctrl-C into this
-            again = "begins again" if sys.argv[1:2] in _BEGIN_AGAIN else "continues from here"
+            again = "begins again" if _BEGIN_AGAIN & set(sys.argv[1:3]) else "continues from here"
             print(f"\nstopped; the same command {again}", file=sys.stderr)
         raise
     except Exception as error:

@@ -88,7 +88,8 @@ class Calibration:
     def of(cls, value: dict[str, Any]) -> Calibration:
         """The way back from `as_dict`: a lower limit that could not be found is as low as can be."""
         lowest = {name: -np.inf if name.endswith("_low") else np.inf for name in value}
-        return cls(**{name: lowest[name] if found is None else found for name, found in value.items()})
+        whole: dict[str, Any] = {key: lowest[key] if found is None else found for key, found in value.items()}
+        return cls(**whole)
 
 
 def calibrate(
