@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from candor.core.errors import CandorError, InputError
+from candor.core.errors import CandorError
 from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
 from candor.engine.local import LocalEngine
@@ -20,12 +20,10 @@ from candor.engine.protocol import Sampling
 from candor.rewards.audit.log import Entry
 from candor.rewards.audit.recipe import DrawSettings
 from candor.rewards.rlhf.prompts import PromptSet, read_prompts
-from candor.rewards.rlhf.proxy import Proxy
+from candor.rewards.rlhf.proxy import function_of, scorer_of
 from candor.rl.problem import Problem
-from candor.rl.reward import AnyReward, Sample, rewards_of
+from candor.rl.reward import Sample
 
-# Fields of a completion that only a task with right answers has.
-_OF_TASKS = {"right", "answer"}
 Source = Literal["reference", "policy"]
 _SOURCES: tuple[Source, ...] = ("reference", "policy")
 
@@ -58,7 +56,7 @@ def draw(settings: DrawSettings, seed: int, reporter: Reporter) -> list[Entry]:
     prompts = read_prompts(Path(settings.prompts))
     ahead = [spec for spec in (settings.proxy, settings.gold) if spec is not None]
     for spec in ahead:
-        check_reward(spec)  # before the long work
+        function_of(spec)  # before the long work
     engines: dict[Source, LocalEngine] = {name: _engine(settings, name, reporter) for name in _SOURCES}
     reference = engines["reference"]
     _need_same_tokens(reference, engines["policy"])
@@ -147,35 +145,12 @@ def _scored(engine: LocalEngine, drawn: Sequence[Drawn], name: str, reporter: Re
     return found
 
 
-def check_reward(spec: str) -> AnyReward | None:
-    """A reward by a function, None where the spec names a reward model's folder.
-
-    Raises:
-        InputError: it is neither, or the function asks for what only a task with right answers knows.
-    """
-    if Path(spec).is_dir():
-        return None
-    function = rewards_of([spec])
-    if wanted := _OF_TASKS & {name for reward, _ in function.parts for name in reward.needs}:
-        raise InputError(
-            f"the reward '{spec}' asks for {', '.join(sorted(wanted))}, and prompts have no right answers",
-            field="reward",
-            fix="write a function of problem, completion, tokens, limit, truncated, or name a reward model",
-        )
-    return function
-
-
 def _rewarded(
     spec: str, asked: PromptSet, drawn: Sequence[Drawn], limit: int, reporter: Reporter
 ) -> list[float | None]:
-    function = check_reward(spec)
     samples = [
         Sample(one.problem, one.text, one.text or None, False, len(one.token_ids), limit, one.truncated)
         for one in drawn
     ]
-    if function is not None:
-        return list(function.score(samples))
-    from candor.rewards.model.ensemble import load_reward  # noqa: PLC0415 (a model is loaded only here)
-
-    reporter.say(f"loading {spec}")
-    return list(Proxy(load_reward(spec), asked).score(samples))
+    reporter.say(f"rewarding by {spec}")
+    return list(scorer_of(spec, asked).score(samples))

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json_lines, write_jsonl
-from candor.rewards.model import load_reward
 from candor.rewards.replies import Replies
 from candor.rewards.rlhf.prompts import PromptSet
+from candor.rewards.rlhf.proxy import scorer_of
 from candor.rl.problem import Problem
-from candor.rl.reward import rewards_of, sample_of
+from candor.rl.reward import sample_of
 
 Floats = NDArray[np.float64]
 
@@ -30,15 +30,13 @@ def gold_of(spec: str, prompts: PromptSet, problems: Sequence[Problem], texts: S
         problems, texts: replies and what they are to.
 
     Raises:
-        CandorError: as `rewards_of` and `load_reward`.
+        CandorError: as `scorer_of`.
     """
-    if ".py:" not in spec:
-        return load_reward(spec).score([prompts.prompt(one) for one in problems], texts)
     samples = [
         sample_of(prompts, prompts, problem, text, tokens=len(text.split()), limit=_LIMIT)
         for problem, text in zip(problems, texts, strict=True)
     ]
-    return np.asarray(rewards_of([spec]).score(samples), np.float64)
+    return np.asarray(scorer_of(spec, prompts).score(samples), np.float64)
 
 
 def labels_by_hand(file: Path, wanted: Replies) -> Floats | None:

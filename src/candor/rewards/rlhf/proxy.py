@@ -13,16 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, InputError
 from candor.engine.protocol import Prompt
+from candor.rewards.model import load_reward
 from candor.rl.problem import Problem, Way
-from candor.rl.reward import Sample
+from candor.rl.reward import Sample, Scorer, Weighted, rewards_of
 
 Floats = NDArray[np.float64]
 Transform = Literal["none", "par", "clip"]
@@ -105,3 +107,33 @@ class Proxy:
         """As the model says, without the transform, [n]."""
         prompts = [self._way.prompt(one) for one in problems]
         return np.asarray(self._model.score(prompts, completions), dtype=np.float64)
+
+
+# Fields of a completion that only a task with right answers has.
+_OF_TASKS = {"right", "answer"}
+
+
+def function_of(spec: str) -> Weighted | None:
+    """A reward by a function, None where the spec names a reward model.
+
+    Args:
+        spec: `path.py:function`, a registered reward, or a reward model's folder or hub id.
+
+    Raises:
+        InputError: it is neither, or the function asks for what only a task with right answers knows.
+    """
+    if Path(spec).is_dir() or ("/" in spec.partition(".py:")[0] and ".py:" not in spec):
+        return None
+    function = rewards_of([spec])
+    if wanted := _OF_TASKS & {name for reward, _ in function.parts for name in reward.needs}:
+        raise InputError(
+            f"the reward '{spec}' asks for {', '.join(sorted(wanted))}, and prompts have no right answers",
+            field="reward",
+            fix="write a function of problem, completion, tokens, limit, truncated, or name a reward model",
+        )
+    return function
+
+
+def scorer_of(spec: str, way: Way) -> Scorer:
+    """Whatever a spec names, as a scorer of samples; raises as `function_of` and `load_reward`."""
+    return function_of(spec) or Proxy(load_reward(spec), way, name=spec)
