@@ -34,7 +34,9 @@ def write_run(
 ) -> Path:
     """A finished run; without an accuracy it has no results."""
     folder.mkdir(parents=True)
-    (folder / "recipe.toml").write_text(f'kind = "{kind}"\nseed = {seed}\n[model]\nname = {json.dumps(model)}\n')
+    (folder / "recipe.toml").write_text(
+        f'kind = "{kind}"\nseed = {seed}\n[model]\nname = {json.dumps(model)}\n'
+    )
     stages = {"train": {"seconds": 75.0, "finished": created, "peak_memory_bytes": 3 << 30}}
     manifest = {"created": created, "stages": stages, "versions": {"torch": "2"}, "machine": {"cores": 2}}
     (folder / "manifest.json").write_text(json.dumps(manifest))

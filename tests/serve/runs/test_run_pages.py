@@ -56,7 +56,10 @@ def test_runs_are_listed_the_newest_first_and_links_are_not(shown: Serving, root
     assert names[1:] == ["deep/second", "chats", "first"]  # the hostile one has no date, so its file's counts
     assert found[3]["headline"].startswith("80% of completions")
     assert found[3]["state"]["name"] == "finished"
-    assert (found[2]["kind"], found[2]["state"]["words"]) == ("chat", "not finished, train was the last stage")
+    assert (found[2]["kind"], found[2]["state"]["words"]) == (
+        "chat",
+        "not finished, train was the last stage",
+    )
     assert found[3]["bytes"] > 500
     page = shown.http.get("/runs")
     assert page.status_code == 200
@@ -122,9 +125,19 @@ def test_no_other_name_opens_anything(shown: Serving, name: str) -> None:
 
 def test_paths_name_nothing(shown: Serving, root: Path) -> None:
     """A client would tidy them up, so they go over a socket as they are."""
-    for path in ("/runs/first", "/runs/first/recipe.toml", "/runs/../../etc/passwd", "/runs/%2e%2e/%2e%2e/etc/passwd",
-                 "/runs/..%2f..%2fetc%2fpasswd", "//etc/passwd", f"/runs{root}/first/recipe.toml"):  # fmt: skip
-        connection = shown.raw(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+    for path in (
+        "/runs/first",
+        "/runs/first/recipe.toml",
+        "/runs/../../etc/passwd",
+        "/runs/%2e%2e/%2e%2e/etc/passwd",
+        "/runs/..%2f..%2fetc%2fpasswd",
+        "/runs/report/..%2f..%2foutside/report.html",
+        "//etc/passwd",
+        f"/runs{root}/first/recipe.toml",
+    ):
+        connection = shown.raw(
+            f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode()
+        )
         answer = b"".join(iter(lambda connection=connection: connection.recv(65536), b""))
         connection.close()
         assert b" 404 " in answer.splitlines()[0], path
@@ -134,7 +147,13 @@ def test_paths_name_nothing(shown: Serving, root: Path) -> None:
 def test_files_behind_links_are_not_shown(shown: Serving, root: Path) -> None:
     page = shown.http.get("/runs/run", params={"run": "first"})
     assert "secret.jsonl" not in page.text
-    for file in ("secret.jsonl", "evaluation/secret.jsonl", "../../secret.jsonl", "metrics.json", "events.jsonl"):
+    for file in (
+        "secret.jsonl",
+        "evaluation/secret.jsonl",
+        "../../secret.jsonl",
+        "metrics.json",
+        "events.jsonl",
+    ):
         for path in ("samples", "samples.json"):
             found = shown.http.get(f"/runs/{path}", params={"run": "first", "file": file})
             assert found.status_code == 404, file
@@ -167,7 +186,12 @@ def test_what_a_model_or_user_wrote_is_text_everywhere(shown: Serving) -> None:
 
 
 def test_every_answer_has_a_policy_and_is_kept_nowhere(shown: Serving) -> None:
-    for path in ("/runs", "/runs/run?run=first", "/runs/run?run=none", "/runs/compare?run=first&run=deep/second"):
+    for path in (
+        "/runs",
+        "/runs/run?run=first",
+        "/runs/run?run=none",
+        "/runs/compare?run=first&run=deep/second",
+    ):
         headers = shown.http.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'"), path
         assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
@@ -210,7 +234,9 @@ def test_what_can_not_be_compared_is_said(shown: Serving, names: list[str], part
 
 
 def test_a_run_is_followed_while_it_grows(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "grows", accuracy=None, events=[{"event": "stage started", "stage": "learn"}])
+    folder = write_run(
+        tmp_path / "grows", accuracy=None, events=[{"event": "stage started", "stage": "learn"}]
+    )
     with hold(folder), showing(tmp_path) as live:
         first = live.http.get("/runs/live", params={"run": "grows"})
         assert "under way: learn" in text_of(first.text)
@@ -270,15 +296,25 @@ def test_strange_files_are_said_and_never_fail(tmp_path: Path) -> None:
     run.joinpath("manifest.json").write_text('{"stages": [1], "created": 5, "inputs": 3, "versions": []}')
     os.mkfifo(run / "pipe.jsonl")
     run.joinpath("events.jsonl").unlink()
+    run.joinpath("report.json").write_text('{"stages": 3, "headline": [1]}')
+    other.joinpath("report.json").write_text('{"stages": [{"name": [1]}, 2]}')
     with showing(tmp_path) as live:
-        for path in ("", "/run?run=strange", "/live?run=strange", ".json", "/run.json?run=strange",
-                     "/run.json?run=other", "/events.json?run=strange", "/compare?run=other&run=strange"):  # fmt: skip
+        for path in (
+            "",
+            "/run?run=strange",
+            "/live?run=strange",
+            ".json",
+            "/run.json?run=strange",
+            "/run.json?run=other",
+            "/events.json?run=strange",
+            f"/events.json?run=other&after={1 << 62}",
+            "/compare?run=other&run=strange",
+        ):
             found = live.http.get(f"/runs{path}", timeout=20)
             assert found.status_code in (200, 400, 422), path
         assert "recipe.toml is not valid TOML" in live.http.get("/runs").text
         assert live.http.get("/runs/report?run=strange").status_code in (200, 422)
         assert live.http.get("/runs/samples?run=strange&file=pipe.jsonl").status_code == 404
-    assert other.exists()
 
 
 def test_many_may_ask_at_once(shown: Serving) -> None:

@@ -41,6 +41,19 @@ def test_what_is_added_is_read_and_half_a_line_is_left_until_it_is_whole(path: P
     assert log.offset == path.stat().st_size
 
 
+def test_what_is_shown_is_drawn_again_only_when_something_was_added(path: Path) -> None:
+    append(path, step(1, loss=3.0, steps=9), step(2, loss=2.0, steps=9, time="2026-01-02T03:04:05+00:00"))
+    log = Log(path)
+    log.update()
+    before = log.seen()
+    assert (len(before.figures), before.last) == (1, "2026-01-02 03:04:05, step 2 of 9")
+    log.update()
+    assert log.seen() is before
+    append(path, {"event": "stage finished", "stage": "train"})
+    log.update()
+    assert [event["event"] for event in log.seen().recent] == ["stage finished"]
+
+
 def test_a_file_that_was_cut_or_replaced_is_read_again(path: Path) -> None:
     append(path, step(1, loss=3.0), step(2, loss=2.0))
     log = Log(path)
@@ -76,7 +89,7 @@ def test_curves_have_one_plot_a_measure_and_a_line_for_each_who_measured_it(path
         )
     log = Log(path)
     log.update()
-    titles = [figure.plot.split("-t\">")[1].split("<")[0] for figure in log.figures()]
+    titles = [figure.plot.split('-t">')[1].split("<")[0] for figure in log.figures()]
     assert titles == ["Loss", "Accuracy", "Grad norm"]
     legend = log.figures()[0].legend
     for who in ("member 1", "member 2", "validation"):

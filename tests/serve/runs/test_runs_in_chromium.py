@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,9 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     contexts = []
 
     def opened(url: str, width: int = 1280, height: int = 900, scheme: str = "light", **context: Any) -> Any:
-        made = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **context)
+        made = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, **context
+        )
         contexts.append(made)
         page = made.new_page()
         page.problems = []
@@ -115,7 +118,7 @@ def test_pages_fit_are_readable_and_named(
         assert page.evaluate(CONTRAST) == [], path
         assert page.locator("h1").count() == 1
         levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map((h) => +h.tagName[1])")
-        assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False)), path
+        assert all(after - before <= 1 for before, after in pairwise(levels)), path
         unnamed = page.evaluate(
             "[...document.querySelectorAll('input:not([type=hidden]),select')]"
             ".filter((field) => !field.labels.length && !field.ariaLabel).length"
@@ -125,7 +128,9 @@ def test_pages_fit_are_readable_and_named(
         assert [problem for problem in page.problems if "404" not in problem] == [], path
 
 
-def test_two_runs_are_picked_with_the_keyboard_and_compared(shown: Serving, opened: Callable[..., Any]) -> None:
+def test_two_runs_are_picked_with_the_keyboard_and_compared(
+    shown: Serving, opened: Callable[..., Any]
+) -> None:
     page = opened(f"{shown.url}/runs")
     for name in ("first", "second"):
         page.get_by_label(f"Compare {name}").focus()
@@ -140,7 +145,9 @@ def test_two_runs_are_picked_with_the_keyboard_and_compared(shown: Serving, open
 
 
 def test_a_growing_run_is_followed_without_reloading(tmp_path: Path, opened: Callable[..., Any]) -> None:
-    folder = write_run(tmp_path / "grows", accuracy=None, events=[{"event": "stage started", "stage": "learn"}])
+    folder = write_run(
+        tmp_path / "grows", accuracy=None, events=[{"event": "stage started", "stage": "learn"}]
+    )
     lock = hold(folder)
     with showing(tmp_path) as live:
         page = opened(f"{live.url}/runs/run?run=grows")
@@ -149,7 +156,9 @@ def test_a_growing_run_is_followed_without_reloading(tmp_path: Path, opened: Cal
         page.evaluate("window.same = true")
         with (folder / "events.jsonl").open("a") as file:
             for step in range(1, 6):
-                file.write(json.dumps({"event": "step", "step": step, "loss": 1 / step, HOSTILE: step}) + "\n")
+                file.write(
+                    json.dumps({"event": "step", "step": step, "loss": 1 / step, HOSTILE: step}) + "\n"
+                )
         until(page, "document.querySelectorAll('svg.plot').length === 4")
         lock.close()
         until(page, "document.querySelector('#state').textContent === 'killed in learn'")

@@ -15,7 +15,7 @@ from candor.serve.errors import RequestError
 from candor.serve.runs.folder import Folder
 from candor.serve.runs.reading import Stamp, stamp
 from candor.serve.runs.summary import Summaries, Summary
-from candor.serve.runs.watch import Log
+from candor.serve.runs.watch import Log, Seen
 
 MAX_REPORT = 64 << 20  # bytes of the files that a report is made of
 _REPORTED = ("recipe.toml", "manifest.json", "metrics.json", "events.jsonl", "evaluation/items.jsonl")
@@ -51,18 +51,18 @@ class Browser:
         with self._turn:
             return self._summaries.of(name, run)
 
-    def log(self, name: str) -> Log | None:
-        """A run's events, read up to their end; None if it has none."""
+    def seen(self, name: str) -> Seen:
+        """A run's events, read up to their end."""
         path = self.folder.file(self.folder.run(name), "events.jsonl")
         if path is None:
-            return None
+            return Seen()
         with self._turn:
             log = self._logs.pop(name, None) or Log(path)
             self._logs[name] = log
             if len(self._logs) > _LOGS:
                 self._logs.popitem(last=False)
             log.update()
-            return log
+            return log.seen()
 
     def report(self, name: str) -> str:
         """A run's report as HTML text, drawn from what it recorded so far.

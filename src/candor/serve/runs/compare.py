@@ -140,12 +140,9 @@ def _named(rows: list[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """
     tables = [row for row in rows if isinstance(row, Mapping)]
     # As many of the names as it takes: a task asked in two ways is two rows.
-    used: list[str] = []
-    for key in _NAMES:
-        if tables and all(isinstance(row.get(key), str | int) for row in tables):
-            used.append(key)
+    used = [key for key in _NAMES if all(isinstance(row.get(key), str | int) for row in tables)]
     named = [", ".join(str(row[key]) for key in used) for row in tables]
-    if used and len(set(named)) == len(tables):
+    if tables and used and len(set(named)) == len(tables):
         for name, row in zip(named, tables, strict=True):
             yield name[:120], {key: value for key, value in row.items() if key not in used}
 

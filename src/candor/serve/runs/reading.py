@@ -1,4 +1,4 @@
-"""Files of a run, read within limits: what is damaged or too large is a fact to show, and never an exception."""
+"""Files of a run, read within limits: what is damaged or too large is a fact to show, never an exception."""
 
 from __future__ import annotations
 

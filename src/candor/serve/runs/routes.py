@@ -1,8 +1,8 @@
 """Which address of the browser shows what. Runs are named in the query, so that paths mean nothing.
 
-    /runs        the list             /runs/compare   two runs
-    /runs/run    one run, live        /runs/report    its report, also /runs/report/NAME/report.html
-    /runs/live   the part of that page that changes   /runs/samples   rows of one of its files
+/runs        the list             /runs/compare   two runs
+/runs/run    one run, live        /runs/report    its report, also /runs/report/NAME/report.html
+/runs/live   the part of that page that changes   /runs/samples   rows of one of its files
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class Pages:
 
     # --- the list -----------------------------------------------------------------------------------
 
-    def list(self, q: Words = "", kind: Words = "", page: Annotated[int, Query(ge=1, le=10_000)] = 1) -> Response:
+    def list(
+        self, q: Words = "", kind: Words = "", page: Annotated[int, Query(ge=1, le=10_000)] = 1
+    ) -> Response:
         """Runs, the newest first."""
         runs = self._browser.runs()
         found = _matching(runs, q, kind)
@@ -148,12 +150,11 @@ class Pages:
         summary = self._browser.summary(name).as_json()
         return pages.answer({**summary, "recipe": settings, "manifest": manifest, "metrics": metrics})
 
-    def events_json(self, name: Name, after: Annotated[int, Query(ge=0)] = 0) -> Response:
+    def events_json(self, name: Name, after: Annotated[int, Query(ge=0, le=1 << 62)] = 0) -> Response:
         """Whole events from an offset on, and the offset to ask for next."""
         path = self._folder.file(self._folder.run(name), "events.jsonl")
-        found, offset = [], after
-        for offset, line in lines_from(path, after, _EVENT_BYTES) if path else ():
-            found.append(parsed(line))
+        read = list(lines_from(path, after, _EVENT_BYTES)) if path else []
+        found, offset = [parsed(line) for _, line in read], read[-1][0] if read else after
         state = self._browser.summary(name).as_json()["state"]
         return pages.answer({"events": [row for row in found if row], "next": offset, "state": state})
 
@@ -170,7 +171,7 @@ class Pages:
         return self.report(name)
 
     def _live(self, name: str) -> dict[str, Any]:
-        run, log = self._browser.summary(name), self._browser.log(name)
+        run, seen = self._browser.summary(name), self._browser.seen(name)
         manifest, _ = read_object(self._folder, self._folder.run(name), "manifest.json")
         stages = [
             {
@@ -183,10 +184,10 @@ class Pages:
         return {
             "run": run,
             "stages": stages,
-            "figures": log.figures() if log else [],
-            "last": log.last if log else "",
-            "recent": list(reversed(log.recent)) if log else [],
-            "version": f"{log.offset if log else 0}-{run.state.name}-{run.state.stage}"[:100],
+            "figures": seen.figures,
+            "last": seen.last,
+            "recent": seen.recent,
+            "version": f"{seen.offset}-{run.state.name}-{run.state.stage}"[:100],
         }
 
     def _title(self, name: str) -> str:
@@ -210,13 +211,17 @@ class Pages:
     def samples_json(self, name: Name, file: Words, start: int = 0) -> Response:
         """The same for machines; nothing is cut."""
         found = self._rows(name, file, start)
-        return pages.answer({"start": found.start, "next": found.next, "bytes": found.bytes, "rows": found.rows})
+        return pages.answer(
+            {"start": found.start, "next": found.next, "bytes": found.bytes, "rows": found.rows}
+        )
 
     def _rows(self, name: str, file: str, start: int) -> samples.Page:
         run = self._folder.run(name)
         path = self._folder.file(run, file)
         if path is None or file not in self._folder.rows_files(run):
-            raise RequestError(404, f"this run has no file of rows {file[:80]!r}", param="file", code="no_file")
+            raise RequestError(
+                404, f"this run has no file of rows {file[:80]!r}", param="file", code="no_file"
+            )
         return samples.page(path, max(-1000, min(start, 1 << 62)))
 
     # --- two runs -----------------------------------------------------------------------------------
@@ -277,12 +282,16 @@ class Pages:
             {key: found[key] for key in ("inputs", "versions", "machine") if isinstance(found.get(key), dict)}
             for found in manifests
         ]
-        return one, other, {
-            "settings": compare.settings(*recipes),
-            "stages": _costs(*(stages_of(manifest) for manifest in manifests)),
-            "measures": compare.measures(*metrics),
-            "origin": compare.settings(*origins),
-        }
+        return (
+            one,
+            other,
+            {
+                "settings": compare.settings(*recipes),
+                "stages": _costs(*(stages_of(manifest) for manifest in manifests)),
+                "measures": compare.measures(*metrics),
+                "origin": compare.settings(*origins),
+            },
+        )
 
     def _inside(self, one: str, other: str) -> list[tuple[str, str, str]]:
         """Runs below both by the same path: stages of a longer life, each a run of its own."""

@@ -46,7 +46,8 @@ def page(path: Path, start: int) -> Page:
         start = _last(path, size, -start)
     start = min(start, size)
     rows, end, damaged = [], start, 0
-    for end, line in lines_from(path, start, _PAGE):
+    for offset, line in lines_from(path, start, _PAGE):
+        end = offset
         row = parsed(line)
         if row is not None:
             rows.append(row)

@@ -85,7 +85,9 @@ class Summaries:
 
     def of(self, name: str, run: Path) -> Summary:
         """One run."""
-        files = stamp(self._folder, run, RECIPE, "manifest.json", "metrics.json", "events.jsonl", "report.json")
+        files = stamp(
+            self._folder, run, RECIPE, "manifest.json", "metrics.json", "events.jsonl", "report.json"
+        )
         known = self._known.get(name)
         if known is None or known.stamp != files:
             known = self._known[name] = self._read(name, run, files)
@@ -106,9 +108,12 @@ class Summaries:
             problems.append("metrics.json is not as this version of Candor writes it")
         stages = manifest.get("stages")
         stages = stages if isinstance(stages, dict) else {}
-        # A life has no metrics of its own: its stages' runs have them, and its report.json tells of all stages.
+        # A life has no metrics of its own, its stages' runs have: its report.json tells of all stages.
         whole, _ = read_object(self._folder, run, "report.json")
-        lived = [row.get("name") for row in whole.get("stages", []) if isinstance(row, dict)] if whole else []
+        rows = whole.get("stages")
+        lived = (
+            [str(row.get("name")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        )
         measured = bool(metrics) or (bool(lived) and all(name in stages for name in lived))
         headline = headline or str(whole.get("headline") or "")
         total, counted = size_of(run)

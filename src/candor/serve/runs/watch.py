@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,39 @@ _PLOTS = 10
 _RECENT = 12
 # Numbers that name a row and measure nothing, and some that only make the page longer.
 _NO_MEASURES = {"step", "steps", "member", "seed", "learning_rate", "n"}
-_FIRST = ("loss", "bits_per_byte", "reward", "accuracy", "greedy_accuracy", "kl", "chi2", "effective", "tokens")
+_FIRST = (
+    "loss",
+    "bits_per_byte",
+    "reward",
+    "accuracy",
+    "greedy_accuracy",
+    "kl",
+    "chi2",
+    "effective",
+    "tokens",
+)
 _LAST = ("grad_norm", "clip_fraction", "mismatch", "mfu", "tokens_per_second", "seconds")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a page shows of a run's events.
+
+    Attributes:
+        offset: bytes that were read.
+        figures: a plot of each measure that has two steps at least.
+        recent: the last events that are no steps, the newest first.
+        last: when the last event was, and which step.
+    """
+
+    offset: int = 0
+    figures: tuple[Figure, ...] = ()
+    recent: tuple[dict[str, Any], ...] = ()
+    last: str = ""
+
+
 class Log:
-    """What was read of one run's events so far."""
+    """What was read of one run's events so far; one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -34,7 +62,8 @@ class Log:
 
     def _begin(self) -> None:
         self._offset, self._file = 0, (0, 0)
-        self._every, self._seen = 1, 0
+        self._every, self._steps = 1, 0
+        self._shown: Seen | None = None
         self.rows: dict[float, dict[str, float]] = {}
         self.recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
         self.last = ""  # what the last event says: when it was, and which step
@@ -43,6 +72,12 @@ class Log:
     def offset(self) -> int:
         """Bytes that were read."""
         return self._offset
+
+    def seen(self) -> Seen:
+        """What there is to show; drawn once for each time that something was added."""
+        if self._shown is None or self._shown.offset != self._offset:
+            self._shown = Seen(self._offset, tuple(self.figures()), tuple(reversed(self.recent)), self.last)
+        return self._shown
 
     def update(self) -> None:
         """Read on; from the start if the file was cut or is another one."""
@@ -83,9 +118,9 @@ class Log:
         if step is None or step.value is None:
             self.recent.append(_short(event))
             return
-        self._seen += 1
+        self._steps += 1
         # What comes beside steps (held out, validation) is rare, and kept.
-        if kind in ("step", "update") and self._seen % self._every:
+        if kind in ("step", "update") and self._steps % self._every:
             return
         row = self.rows.setdefault(step.value, {})
         member = event.get("member")
