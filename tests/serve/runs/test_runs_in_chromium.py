@@ -136,8 +136,9 @@ def test_two_runs_are_picked_with_the_keyboard_and_compared(
         page.get_by_label(f"Compare {name}").focus()
         page.keyboard.press("Space")
     page.get_by_role("button", name="Compare the two").focus()
-    page.keyboard.press("Enter")
-    until(page, "document.title.includes('beside')")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert "beside" in page.title()
     assert page.get_by_text("beyond both intervals,").count() >= 1
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
