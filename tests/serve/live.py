@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import httpx
-from candor.serve.runs.browser import Browser
 from fastapi import FastAPI
 
 from candor.engine.gate import Gate
@@ -17,6 +16,7 @@ from candor.engine.local import LocalEngine
 from candor.serve.app import create_app
 from candor.serve.machine import Machine
 from candor.serve.metrics import Metrics
+from candor.serve.runs.browser import Browser
 from candor.serve.scheduler import Worker
 from candor.serve.served import Served
 from candor.serve.server import _Server, bind, hosts_for, url_of
