@@ -221,6 +221,7 @@ class RlhfRun:
 
     def _metrics(self, verdict: dict[str, Any], before: Replies, after: Replies) -> dict[str, Any]:
         return {
+            "model": self.recipe.model.name,
             "reward": self._proxy_name(),
             "regularizer": self.recipe.rl.regularizer.name,
             "prompts": len(self.prompts),
