@@ -1,1 +1,1 @@
-"""RLHF where reward hacking is certain: a tiny world with a known true reward, small enough to watch."""
+"""RLHF where reward hacking happens: a tiny world with a known true reward, small enough to watch."""
