@@ -59,12 +59,13 @@ def table(seeds: list[dict[str, dict[str, Any]]]) -> str:
 
 def proxies(seeds: list[dict[str, dict[str, Any]]]) -> str:
     """How far the proxy of each seed is to be trusted."""
+    from candor.rewards.calibration import Calibration
+
     lines = ["| seed | r | r, at least | λ/σ̃ | λ/σ̃, at most |", "|---|---|---|---|---|"]
     for seed, arms in enumerate(seeds):
-        c = next(iter(arms.values()))["calibration"]
-        high = min(c["residual_sd_high"] / c["sd_proxy"], (1 - max(0.0, c["r_low"]) ** 2) ** 0.5)
-        shares = (c["residual_sd"] / c["sd_proxy"], high)
-        lines.append(f"| {seed} | {c['r']:.2f} | {c['r_low']:.2f} | {shares[0]:.2f} | {shares[1]:.2f} |")
+        found = Calibration.of(next(iter(arms.values()))["calibration"])
+        shares = (found.weight / found.sd_proxy, found.weight_high / found.sd_proxy)
+        lines.append(f"| {seed} | {found.r:.2f} | {found.r_low:.2f} | {shares[0]:.2f} | {shares[1]:.2f} |")
     return "\n".join(lines)
 
 

@@ -127,14 +127,7 @@ def run(app: FastAPI, listener: socket.socket, grace_seconds: float, ready: Call
         grace_seconds: after which requests that still run are broken off.
         ready: called with the server's URL when it answers.
     """
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,  # no request is written down
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=max(1, round(grace_seconds)),
-    )
+    config = _config(app, grace_seconds, log_level="warning")
     _Server(config, lambda: ready(url_of(listener))).run([listener])
 
 
@@ -150,14 +143,7 @@ def serving(app: FastAPI, listener: socket.socket, grace_seconds: float = 5.0) -
     Raises:
         CandorError: the server did not come up.
     """
-    config = uvicorn.Config(
-        app,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=max(1, round(grace_seconds)),
-    )
+    config = _config(app, grace_seconds, log_level="error")
     ready = threading.Event()
     server = _Server(config, ready.set)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -173,6 +159,17 @@ def serving(app: FastAPI, listener: socket.socket, grace_seconds: float = 5.0) -
     finally:
         server.should_exit = True
         thread.join()
+
+
+def _config(app: FastAPI, grace_seconds: float, *, log_level: str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_level=log_level,
+        access_log=False,  # no request is written down
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=max(1, round(grace_seconds)),
+    )
 
 
 def url_of(listener: socket.socket) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
+from candor.core.files import read_json, read_json_lines, write_json
 from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
 from candor.core.run import Run
@@ -24,6 +24,7 @@ from candor.engine.prompts import template_text
 from candor.engine.vllm import VllmEngine
 from candor.model.load import save_checkpoint
 from candor.reasoning.rl.recipe import RlRecipe
+from candor.rl.kept import event_of, keep_up_to
 from candor.rl.loop import RlResult, RlStep, train_policy
 from candor.rl.measure import Held, start_of
 from candor.rl.problem import Problem, Task, Way
@@ -121,16 +122,14 @@ class RlRun:
         """Draw, reward, learn; evaluate before, on the way and after."""
         folder, samples = self.run.path("training"), self.run.path("samples.jsonl")
         done = int((read_notes(folder) or {"step": 0})["step"])
-        if samples.exists():  # a killed process may have written of steps that are made again
-            rows = read_json_lines(samples, lambda _: None)  # its last line may be cut in two
-            write_jsonl(samples, [row for _, row in rows if row["step"] <= done])
+        keep_up_to(samples, done)
         with (
             self.reporter.bar("learning", self.recipe.rl.steps, start=done) as bar,
             samples.open("a", encoding="utf-8") as file,
         ):
 
             def on_step(step: RlStep, rollouts: Rollouts) -> None:
-                self.run.event("step", **{name: _short(value) for name, value in asdict(step).items()})
+                self.run.event("step", **event_of(step))
                 for row in kept_samples(step.step, rollouts, self.recipe.rl.kept_samples):
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 file.flush()
@@ -262,7 +261,3 @@ def _totals(result: RlResult) -> dict[str, Any]:
         "update_seconds": sum(one.update_seconds for one in history),
         "without_variance": sum(one.without_variance for one in history) / len(history),
     }
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from candor.rewards.rlhf.labels import gold_of, labels_by_hand, no_labels
 from candor.rewards.rlhf.prompts import PromptSet, read_prompts
 from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards
 from candor.rewards.rlhf.recipe import RlhfRecipe
+from candor.rl.kept import event_of, keep_up_to
 from candor.rl.loop import RlStep, train_policy
 from candor.rl.problem import Problem
 from candor.rl.problems import ProblemSet
@@ -156,9 +156,7 @@ class RlhfRun:
         """Train the policy."""
         folder, samples = self.run.path("training"), self.run.path("samples.jsonl")
         done = int((read_notes(folder) or {"step": 0})["step"])
-        if samples.exists():  # a killed process may have written of steps that are made again
-            rows = read_json_lines(samples, lambda _: None)
-            write_jsonl(samples, [row for _, row in rows if row["step"] <= done])
+        keep_up_to(samples, done)
         model, proxy = self.recipe.model.load(), self._proxy(self._reference_rewards())
         with (
             self.reporter.bar("learning", self.settings.steps, start=done) as bar,
@@ -166,7 +164,7 @@ class RlhfRun:
         ):
 
             def on_step(step: RlStep, rollouts: Rollouts) -> None:
-                self.run.event("step", **{key: _short(value) for key, value in asdict(step).items()})
+                self.run.event("step", **event_of(step))
                 for one in rollouts.samples[: self.settings.kept_samples]:
                     row = {
                         "step": step.step,
@@ -337,7 +335,3 @@ class RlhfRun:
 def _note(step: RlStep) -> str:
     far = "" if step.kl is None else f", KL {step.kl:.2f}"
     return f"reward {step.reward:.2f}{far}"
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
