@@ -244,18 +244,10 @@ def _table(arms: Sequence[dict[str, Any]]) -> Table | None:
                 Cell(wording.plain(after["kl"])),
                 Cell(wording.plain(math.sqrt(max(0.0, after["chi2"])))),
                 Cell(wording.plain(known["r_overall"])),
-                Cell(wording.plain(_weight_high(known))),
+                Cell(wording.plain(number_of(row.get("weight_high")))),
             ]
         )
     return Table("All arms, on held-out questions", columns, rows) if rows else None
-
-
-def _weight_high(known: dict[str, Any]) -> float | None:
-    """As `Calibration.weight_high`; None where nothing bounds it."""
-    limits = [number_of(known.get("residual_sd_high"))]
-    r, sd = number_of(known.get("r_low")), number_of(known.get("sd_proxy"))
-    limits.append(None if r is None or sd is None else sd * math.sqrt(1 - max(0.0, r) ** 2))
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _replies(arms: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -71,6 +71,7 @@ class HackingRun:
             found = {
                 "arm": spec,
                 "calibration": trusted.calibration.as_dict(),
+                "weight_high": trusted.calibration.weight_high,
                 "proxy_mean": trusted.mean,
                 "steps": steps,
                 "after": after,
