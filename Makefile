@@ -9,7 +9,7 @@ VLLM_STAMP := .venv-vllm/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-vllm lint clean
+.PHONY: help setup demo test test-slow test-vllm test-cuda lint clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,13 +20,16 @@ demo: $(STAMP)  ## run the main job on the embedded default model; prints where 
 	$(BIN)/candor knowledge run --recipe recipes/demo.toml --out runs/demo
 
 test: lint  ## lint, check types and run the tests (minutes)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm"
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not cuda"
 
 test-slow: $(SLOW_STAMP)  ## run the tests that need many minutes
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
 test-vllm: $(VLLM_STAMP)  ## run the vllm engine's tests in an environment with vLLM for CPUs
 	HF_HUB_OFFLINE=1 PYTHONPATH=src .venv-vllm/bin/python -m pytest -m vllm tests/engine tests/rl
+
+test-cuda: $(STAMP)  ## run the tests that need a GPU that PyTorch sees
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m cuda tests/test_cuda.py
 
 lint: $(STAMP)  ## check style, format and types without running anything
 	$(BIN)/ruff check

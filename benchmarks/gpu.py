@@ -1,12 +1,15 @@
 """What Candor makes of a GPU: the share of its bfloat16 peak that pretraining reaches, and decoding's speed.
 
     python benchmarks/gpu.py                                   # needs a CUDA device
+    python benchmarks/gpu.py --sizes 135M,1B,8B --out gpu.json
     python benchmarks/gpu.py --device cpu --depth 2 --width 128 --rows 4 --updates 4   # to try the script
 
 The peak is measured: the best of repeated products of two large square matrices. Pretraining is a Llama of
 123 million weights on packed sequences of 1,024 made-up tokens; its operations are counted as 6 per weight
 and token, and 6 · layers · width · length for causal attention (Chowdhery et al. 2022). Decoding is
-SmolLM2-135M, sampled, by the local engine, and by vLLM where it is installed.
+SmolLM2-135M, sampled, by the local engine, and by vLLM where it is installed. `--sizes` asks untrained Llamas
+of the shapes of SmolLM2-135M, Llama-3.2-1B and Llama-3.1-8B (with a smaller vocabulary) what a knowledge run
+asks: a greedy answer and eight samples of 24 tokens to each question; and tunes them, the largest by LoRA.
 """
 
 from __future__ import annotations
@@ -22,6 +25,12 @@ from typing import Any
 from pretraining import llama
 
 _TIME, _VOCABULARY = 1024, 49152
+# Depth, width, heads, heads of keys, width of the inner layer; and the rank of LoRA, 0 to train all weights.
+SHAPES = {
+    "135M": (30, 576, 9, 3, 1536, 0),
+    "1B": (16, 2048, 32, 8, 8192, 0),
+    "8B": (32, 4096, 32, 8, 14336, 16),
+}
 
 
 def main() -> None:
@@ -39,6 +48,8 @@ def main() -> None:
     )
     parser.add_argument("--updates", type=int, default=20, help="the first three are not timed")
     parser.add_argument("--tokens", type=int, default=256, help="of a completion")
+    parser.add_argument("--sizes", default="", help=f"also these shapes: {','.join(SHAPES)}")
+    parser.add_argument("--questions", type=int, default=256, help="that a shape is asked")
     parser.add_argument("--out", type=Path, help="write all numbers here (JSON)")
     options = parser.parse_args()
     import torch
@@ -54,6 +65,12 @@ def main() -> None:
     for name, side in (("local", local), ("vllm", vllm)):
         found[name] = side(options)
         print(f"decoding by {name}: " + (f"{found[name]:,.0f} tokens/s" if found[name] else "not installed"))
+    for name in filter(None, options.sizes.split(",")):
+        found[name] = sized(name, options)
+        told = (
+            "{weights:.3g} weights: {questions_per_second:.1f} questions/s, {tuned_per_second:,.0f} tokens/s"
+        )
+        print(f"{name}, " + told.format(**found[name]), flush=True)
     if options.out:
         options.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
@@ -118,6 +135,53 @@ def pretraining(options: argparse.Namespace, most: float) -> dict[str, float]:
     weights = sum(parameter.numel() for parameter in model.parameters())
     operations = 6 * weights + 6 * options.depth * options.width * _TIME
     return {"weights": weights, "tokens_per_second": rate, "mfu": rate * operations / most}
+
+
+def sized(name: str, options: argparse.Namespace) -> dict[str, float]:
+    """Questions answered, and tokens tuned on, a second, by an untrained model of a shape."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from candor.data.conversations import Example
+    from candor.engine.local import LocalEngine
+    from candor.engine.protocol import Sampling
+    from candor.model.load import load_tokenizer
+    from candor.train.loop import fit
+    from candor.train.settings import TrainSettings
+
+    depth, width, heads, groups, inner, rank = SHAPES[name]
+    config = LlamaConfig(
+        vocab_size=_VOCABULARY, hidden_size=width, intermediate_size=inner, num_hidden_layers=depth,
+        num_attention_heads=heads, num_key_value_heads=groups, max_position_embeddings=2048,
+        tie_word_embeddings=True, dtype=torch.bfloat16,
+    )  # fmt: skip
+    with torch.device(options.device):
+        model = LlamaForCausalLM(config).to(torch.bfloat16).eval()
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    draw = torch.Generator().manual_seed(0)
+    prompts = torch.randint(100, _VOCABULARY, (options.questions, 40), generator=draw).tolist()
+    both = [Sampling(max_tokens=24, ignore_end=True)]
+    both.append(Sampling(max_tokens=24, ignore_end=True, temperature=1.0, n=8, seed=1))
+    engine = LocalEngine(model, load_tokenizer("smollm2"), max_rows=9 * options.questions)
+    asking = _best(lambda: engine.generate(prompts, both), options.device, 1)
+    rows = torch.randint(100, _VOCABULARY, (6 * 16, _TIME + 1), generator=draw).tolist()
+    seconds: list[float] = []
+    fit(
+        model,
+        [Example(tuple(row), (False,) + (True,) * _TIME) for row in rows],
+        TrainSettings(
+            learning_rate=1e-5, epochs=1, batch_tokens=16 * _TIME, micro_batch_tokens=8 * _TIME,
+            lora_rank=rank, gradient_checkpointing=rank > 0,
+        ),
+        pad_id=0,
+        on_step=lambda metrics: seconds.append(metrics.seconds),
+    )  # fmt: skip
+    return {
+        "weights": weights,
+        "questions_per_second": options.questions / asking,
+        "tuned_per_second": 16 * _TIME / statistics.median(seconds[2:]),
+        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if options.device == "cuda" else 0.0,
+    }
 
 
 def _prompts(options: argparse.Namespace) -> list[str]:

@@ -2,19 +2,25 @@
 
     python benchmarks/truthful.py --true truthfulqa_true.jsonl.gz --informative \\
         truthfulqa_informative.jsonl.gz --out truthful            # all arms, seed 0: hours of two cores
-    python benchmarks/truthful.py … --out truthful --show
+    python benchmarks/truthful.py … --out truthful --seed 1 --arms none,chi2
+    python benchmarks/truthful.py --out truthful --show
 
 Both files have rows {question, answer, true} and {question, answer, informative}: two labels of one answer
 each. "I have no comment" is true and tells nothing. The proxy is a reward model of truth, from some labels of
 some questions; the gold reward, which no policy learns from, is P(true) · P(informative) by two reward models
 from labels of all questions (so a model's word, not a person's: their AUROC on answers held out is shown).
-Policies answer other questions than the proxy has seen labels of. Arms are in results.json as they are
-finished: a run can be stopped and goes on.
+An answer without a single word, which is what policies find, is judged by people alone: such answers are 59
+of the 17,147 labelled ones, and the share of them labelled true, and informative, is their P. What the models
+would say of them stands beside that (`gold by the models`).
+Policies answer other questions than the proxy has seen labels of. Each arm of each seed has a file in
+OUT/arms when it is finished: a run can be stopped and goes on, and several can run side by side once
+`--arms ""` has made the reward models.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import random
 from pathlib import Path
@@ -55,21 +61,31 @@ def asked(question: str) -> list[dict[str, str]]:
 
 
 def reward_model(rows: list[tuple[str, str, bool]], seed: int, folder: Path) -> Any:
-    """A reward model of a label, trained now or earlier."""
-    from candor.model.load import load_model, load_tokenizer
-    from candor.rewards.model import Labelled, RewardSettings, read_reward, save_reward, train_reward
+    """A reward model of a label, trained now or earlier; another run that wants the same one waits for it."""
+    from candor.rewards.model import read_reward
 
-    if not (folder / "config.json").exists():
-        data = [Labelled(asked(q), answer, label) for q, answer, label in rows]  # type: ignore[arg-type]
-        settings = RewardSettings(seed=seed, learning_rate=5e-5, frozen=0.5)
-        model, tokenizer = load_model("smollm2", dtype="bfloat16"), load_tokenizer("smollm2")
-
-        def told(step: Any) -> None:
-            if step.step % 20 == 0:
-                print(f"{folder.name}: {step.step}/{step.steps} loss {step.loss:.3f}", flush=True)
-
-        save_reward(train_reward(model, tokenizer, data, settings, on_step=told), folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not (folder / "config.json").exists():
+            learn(rows, seed, folder)
     return read_reward(str(folder))
+
+
+def learn(rows: list[tuple[str, str, bool]], seed: int, folder: Path) -> None:
+    """Train and save it."""
+    from candor.model.load import load_model, load_tokenizer
+    from candor.rewards.model import Labelled, RewardSettings, save_reward, train_reward
+
+    data = [Labelled(asked(q), answer, label) for q, answer, label in rows]  # type: ignore[arg-type]
+    settings = RewardSettings(seed=seed, learning_rate=5e-5, frozen=0.5)
+    model, tokenizer = load_model("smollm2", dtype="bfloat16"), load_tokenizer("smollm2")
+
+    def told(step: Any) -> None:
+        if step.step % 20 == 0:
+            print(f"{folder.name}: {step.step}/{step.steps} loss {step.loss:.3f}", flush=True)
+
+    save_reward(train_reward(model, tokenizer, data, settings, on_step=told), folder)
 
 
 def accuracy(model: Any, rows: list[tuple[str, str, bool]]) -> dict[str, Any]:
@@ -84,6 +100,8 @@ class Jury:
     """Reward models and questions."""
 
     def __init__(self, options: argparse.Namespace) -> None:
+        from candor.core.files import read_json, write_json
+
         true, told = rows_of(options.true, "true"), rows_of(options.informative, "informative")
         questions = sorted({q for q, _, _ in true})
         random.Random("truthful").shuffle(questions)
@@ -107,19 +125,40 @@ class Jury:
             )
             for name, rows in (("true", true), ("told", told))
         ]
+        self.silent = {name: silent(rows) for name, rows in (("true", true), ("told", told))}
         others = [row for row in true if row[0] not in seen]
         draw.shuffle(others)
-        self.auroc = {
-            "proxy on other questions": accuracy(self.members[0], others[:HELD_OUT_ANSWERS]),
-            "gold, truth": accuracy(self.gold[0], held["true"]),
-            "gold, informative": accuracy(self.gold[1], held["told"]),
-        }
+        known = folder / f"auroc-{seed}.json"
+        if not known.exists():
+            write_json(known, {
+                "proxy on other questions": accuracy(self.members[0], others[:HELD_OUT_ANSWERS]),
+                "gold, truth": accuracy(self.gold[0], held["true"]),
+                "gold, informative": accuracy(self.gold[1], held["told"]),
+            })  # fmt: skip
+        self.auroc = read_json(known)
 
     def worth(self, problems: list[Any], texts: list[str], prompts: Any) -> dict[str, np.ndarray]:
-        """P(true), P(informative) and their product."""
+        """P(true), P(informative), their product, what the models alone say of it, and who says nothing."""
         asks = [prompts.prompt(one) for one in problems]
-        true, told = (expit(model.score(asks, texts)) for model in self.gold)
-        return {"true": true, "told": told, "gold": true * told}
+        by_models = [expit(model.score(asks, texts)) for model in self.gold]
+        spoken = np.array([has_words(text) for text in texts])
+        true, told = (
+            np.where(spoken, found, self.silent[name])
+            for name, found in zip(("true", "told"), by_models, strict=True)
+        )
+        return {
+            "true": true, "told": told, "gold": true * told,
+            "gold by the models": by_models[0] * by_models[1], "silent": 1.0 - spoken,
+        }  # fmt: skip
+
+
+def has_words(text: str) -> bool:
+    return any(map(str.isalnum, text))
+
+
+def silent(rows: list[tuple[str, str, bool]]) -> float:
+    """The share of answers without a word that people gave the label."""
+    return float(np.mean([label for _, answer, label in rows if not has_words(answer)]))
 
 
 def shuffled(rows: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
@@ -135,7 +174,7 @@ def hash_of(row: tuple[str, str, bool]) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
-    from candor.core.files import read_json, write_json
+    from candor.core.files import write_json
     from candor.model.load import load_model, load_tokenizer
     from candor.rewards.replies import Writer
     from candor.rewards.rlhf.arms import Arm, Labelled, Proxies, regularizer_for
@@ -146,8 +185,6 @@ def run(options: argparse.Namespace) -> None:
     from candor.rl.problems import ProblemSet
     from candor.rl.settings import RlSettings
 
-    file = options.out / "results.json"
-    found = read_json(file) if file.exists() else {"arms": []}
     jury = Jury(options)
     tokenizer = load_tokenizer("smollm2")
     prompts = PromptSet({q: ASK.format(question=q) for q in jury.questions}, chat=True)
@@ -159,19 +196,17 @@ def run(options: argparse.Namespace) -> None:
     reference = Writer(
         load_model("smollm2", dtype="bfloat16"), tokenizer, prompts, max_tokens=options.max_tokens
     )
-    known = reference.draw(
-        [*held_out, *[p for p in prompts.problems(10_000, 0) if p.id not in {h.id for h in held_out}]],
-        4,
-        seed=1,
-    )
+    compared = prompts.problems(len(prompts), 0) if "par" in options.arms else held_out
+    known = reference.draw(compared, 4, seed=1)
     raw = known.table(jury.members[0].score([prompts.prompt(p) for p in known.flat()[0]], known.flat()[1]))
     by_prompt = ReferenceRewards({p.id: row for p, row in zip(known.problems, raw, strict=True)})
     sample = reference.draw(held_out[:50], 4, seed=2)
     gold = jury.worth(*sample.flat(), prompts)["gold"]
     proxies = Proxies(jury.members, prompts, by_prompt, Labelled(*sample.flat(), gold))
     print(json.dumps({"auroc": jury.auroc}, indent=1))
-    for spec in options.arms.split(","):
-        if any(row["arm"] == spec and row["seed"] == options.seed for row in found["arms"]):
+    for spec in filter(None, options.arms.split(",")):
+        file = options.out / "arms" / f"{spec}-{options.seed}.json"
+        if file.exists():
             continue
         arm = Arm.of(spec)
         trusted, policy, steps = proxies.of(arm), load_model("smollm2", dtype="bfloat16"), []
@@ -197,23 +232,24 @@ def run(options: argparse.Namespace) -> None:
             reference, writer, held_out, 8, trusted,
             lambda drawn: drawn.table(jury.worth(*drawn.flat(), prompts)["gold"]), seed=3,
         )  # fmt: skip
-        found["arms"].append({
+        row = {
             "arm": spec, "seed": options.seed, "calibration": trusted.calibration.as_dict(),
+            "auroc": jury.auroc, "settings": settings.model_dump(), "device": str(policy.device),
             "steps": steps, "after": after,
-        })  # fmt: skip
-        found["auroc"] = jury.auroc
-        write_json(file, found)
-        print(shown(found["arms"][-1]), flush=True)
+        }  # fmt: skip
+        write_json(file, row)
+        print(shown(row), flush=True)
 
 
 def shown(row: dict[str, Any]) -> str:
     """A row of the table."""
     after, c = row["after"], row["after"]["gold_change"]
-    root = max(0, after["chi2"]) ** 0.5
+    root, last = max(0, after["chi2"]) ** 0.5, row["steps"][-1]
     return (
         f"| {row['arm']} | {row['seed']} | {after['proxy_gain']:+.2f} | "
         f"{after['gold_before']:.3f} → {after['gold']['value']:.3f} | "
-        f"{c['value']:+.3f} ({c['low']:+.3f} to {c['high']:+.3f}) | {after['kl']:.2f} | {root:.2f} |"
+        f"{c['value']:+.3f} ({c['low']:+.3f} to {c['high']:+.3f}) | "
+        f"{last['true']:.2f} | {last['told']:.2f} | {last['silent']:.2f} | {after['kl']:.2f} | {root:.3g} |"
     )
 
 
@@ -234,8 +270,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if not options.show:
         run(options)
-    rows = json.loads((options.out / "results.json").read_text())["arms"]
-    print("| arm | seed | proxy, σ̃ | gold | change (95 %) | KL | √χ² |\n|---|---|---|---|---|---|---|")
+    rows = [json.loads(file.read_text()) for file in sorted((options.out / "arms").glob("*.json"))]
+    heads = "arm | seed | proxy, σ̃ | gold | change (95 %) | true | told | silent | KL | √χ²"
+    print(f"| {heads} |\n|{'---|' * 10}")
     print("\n".join(map(shown, rows)))
 
 

@@ -23,8 +23,9 @@ from candor.model.batches import Batch
 from candor.model.packing import Layout, UnsupportedAttentionError, packing
 from candor.model.stack import Stack, stack_of
 
-# float32 logits of a chunk: large enough for efficient products, small beside the activations.
-CHUNK_BYTES = 64 << 20
+# float32 logits of a chunk: large enough for efficient products, small beside the activations. A GPU's become
+# efficient at more rows, and starting each of them costs the same for any number.
+CHUNK_BYTES, GPU_CHUNK_BYTES = 64 << 20, 1 << 30
 
 
 class Forward:
@@ -124,7 +125,8 @@ class Forward:
     @property
     def chunk(self) -> int:
         """Places whose logits are made at once."""
-        return max(1, CHUNK_BYTES // (4 * int(self._config.vocab_size)))
+        most = CHUNK_BYTES if self._inner.device.type == "cpu" else GPU_CHUNK_BYTES
+        return max(1, most // (4 * int(self._config.vocab_size)))
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """float32 logits of what `states` gave."""

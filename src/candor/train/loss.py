@@ -77,7 +77,7 @@ class Objective:
     def _run(self, batch: Batch, total_weight: float | None) -> float:
         """The summed weighted loss; with a `total_weight` its gradient over that is sent back."""
         hard, size = len(batch.targets), self.forward.chunk
-        summed = 0.0
+        summed: float | torch.Tensor = 0.0  # a number is read from a GPU once, at the end
         with self.forward.states(batch) as states:
             # The head's backward pass runs chunk by chunk into `leaf.grad`; the decoder's then once.
             leaf = states.detach().requires_grad_(total_weight is not None)
@@ -92,11 +92,11 @@ class Objective:
                 summed += _sent(losses, batch.weights[part], total_weight)
             if states.requires_grad:
                 states.backward(leaf.grad)
-        return summed
+        return float(summed)
 
     def _predicted(
         self, states: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, total_weight: float | None
-    ) -> float:
+    ) -> torch.Tensor:
         """Cross-entropy, in the memory of the logits themselves where that can be."""
         logits = self.forward.plain_logits(states)
         if logits is None:
@@ -108,14 +108,14 @@ class Objective:
         cross_entropy(flat(logits), logits.shape[-1], flat(targets), factors, learns, losses)
         if learns:
             logits.backward(logits.detach())
-        return float((torch.from_numpy(losses) * weights).sum())
+        return (torch.from_numpy(losses) * weights).sum()
 
 
-def _sent(losses: torch.Tensor, weights: torch.Tensor, total_weight: float | None) -> float:
+def _sent(losses: torch.Tensor, weights: torch.Tensor, total_weight: float | None) -> torch.Tensor:
     loss = (losses * weights).sum()
     if total_weight is not None:
         (loss / total_weight).backward()
-    return float(loss.detach())
+    return loss.detach()
 
 
 def divergence(logits: torch.Tensor, reference: Reference, part: slice) -> torch.Tensor:
