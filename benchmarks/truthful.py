@@ -110,8 +110,10 @@ class Jury:
         draw = random.Random(f"truthful {seed}")
         proxy_rows = [row for row in true if row[0] in seen]
         draw.shuffle(proxy_rows)
+        several = not {"mean", "worst", "uncertainty"}.isdisjoint(options.arms.split(","))
         self.members = [
-            reward_model(proxy_rows[:LABELS], 10 * seed + k, folder / f"truth-{seed}-{k}") for k in range(3)
+            reward_model(proxy_rows[:LABELS], 10 * seed + k, folder / f"truth-{seed}-{k}")
+            for k in range(3 if several else 1)
         ]
         held = {
             name: sorted(rows, key=hash_of)[:HELD_OUT_ANSWERS]
