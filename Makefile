@@ -16,8 +16,8 @@ help:  ## show this list
 
 setup: $(STAMP)  ## install Candor and its tools into .venv
 
-demo: $(STAMP)  ## run the main job on the embedded default model; prints where the report is
-	$(BIN)/candor knowledge run --recipe recipes/demo.toml --out runs/demo
+demo: $(STAMP)  ## a language model's whole life on the embedded default (about 20 minutes); prints where the report is
+	$(BIN)/candor life recipes/laptop.toml --out runs/life
 
 test: lint  ## lint, check types and run the tests (minutes)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not cuda"

@@ -368,7 +368,7 @@ def test_a_stage_whose_folder_was_deleted_is_done_again(folder: Path, tmp_path: 
 
 
 def test_the_recipe_file_is_the_embedded_default() -> None:
-    assert read_recipe(LifeRecipe, RECIPES / "life-laptop.toml") == LifeRecipe()
+    assert read_recipe(LifeRecipe, RECIPES / "laptop.toml") == LifeRecipe()
 
 
 def test_the_laptop_life_is_the_recipes_of_the_stages_with_fewer_questions() -> None:
@@ -376,8 +376,8 @@ def test_the_laptop_life_is_the_recipes_of_the_stages_with_fewer_questions() -> 
     from candor.knowledge.recipe import KnowledgeRecipe
 
     life = LifeRecipe()
-    assert life.base == read_recipe(BaseRecipe, RECIPES / "laptop.toml")
-    demo = read_recipe(KnowledgeRecipe, RECIPES / "demo.toml")
+    assert life.base == read_recipe(BaseRecipe, RECIPES / "base-laptop.toml")
+    demo = read_recipe(KnowledgeRecipe, RECIPES / "knowledge-laptop.toml")
     assert life.knowledge.data.max_questions < demo.data.max_questions
     fewer = demo.data.model_copy(update={"max_questions": life.knowledge.data.max_questions})
     assert life.knowledge == demo.model_copy(update={"data": fewer})

@@ -46,7 +46,7 @@ Track = Annotated[
 def corpus_build(out: Out, recipe: Recipe = None, overrides: Set = None, as_json: Json = False) -> None:
     """Read the sources, leave out what is not worth learning from, and say what and why.
 
-    Example: candor corpus build recipes/laptop.toml --out runs/base
+    Example: candor corpus build recipes/base-laptop.toml --out runs/base
     """
     job = _start(out, recipe, overrides, {}, as_json)
     _first(job, "corpus")
@@ -58,7 +58,7 @@ def corpus_build(out: Out, recipe: Recipe = None, overrides: Set = None, as_json
 def tokenizer_train(out: Out, recipe: Recipe = None, overrides: Set = None, as_json: Json = False) -> None:
     """Train a byte-level BPE tokenizer on the run's corpus (built first if need be), and use it.
 
-    Example: candor tokenizer train recipes/laptop.toml --out runs/base
+    Example: candor tokenizer train recipes/base-laptop.toml --out runs/base
     """
     job = _start(out, recipe, overrides, {}, as_json)
     _first(job, "tokenizer")
@@ -77,7 +77,7 @@ def pretrain(
 ) -> None:
     """Train a base model, with its corpus and tokenizer if they are not there yet, and measure it.
 
-    Example: candor pretrain recipes/laptop.toml --out runs/base
+    Example: candor pretrain recipes/base-laptop.toml --out runs/base
 
     On several GPUs: candor tokenizer train RECIPE --out RUN, then
     torchrun --nproc-per-node 8 --no-python candor pretrain RECIPE --out RUN

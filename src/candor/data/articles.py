@@ -61,7 +61,7 @@ def _pages() -> Iterator[tuple[str, str]]:
     except (importlib.metadata.PackageNotFoundError, OSError) as error:
         raise CandorError(
             "the embedded articles come with the package 'gensim', which is not installed",
-            fix="pip install --no-deps gensim (make demo does this), or leave this source out",
+            fix="pip install --no-deps gensim (make setup does this), or leave this source out",
         ) from error
     with dump:
         title = ""

