@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from candor.core.errors import CandorError
 from candor.rewards.adapters.shaping import group_centred, shaped_rewards
 from candor.rl.regularizer import ChiSquare
 
@@ -100,9 +101,17 @@ def chi2_advantage(
 
     Returns:
         Advantages and returns, which are the same, [completions, tokens].
+
+    Raises:
+        CandorError: each prompt has one completion only.
     """
     if index is None:
         raise ValueError("verl passed no uid: rewards can't be compared within prompts")
+    if len(index) > 1 and len(np.unique(index)) == len(index):
+        raise CandorError(
+            "every prompt has one completion, with nothing to compare it with: all advantages would be 0",
+            fix="set actor_rollout_ref.rollout.n to 2 or more",
+        )
     with torch.no_grad():
         rewards = token_level_rewards.double().sum(dim=-1)
         centred = group_centred(rewards.cpu().numpy(), index)

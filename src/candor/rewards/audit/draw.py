@@ -6,6 +6,7 @@ texts, never from decoding: they then differ by what the models differ, and not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,9 +141,14 @@ def _scored(engine: LocalEngine, drawn: Sequence[Drawn], name: str, reporter: Re
         for start in range(0, len(drawn), 256):
             part = drawn[start : start + 256]
             scores = engine.score_tokens([(one.prompt_ids, one.token_ids) for one in part])
-            found += [min(0.0, sum(tokens)) for tokens in scores]
+            found += [sum(tokens) for tokens in scores]
             bar.advance(len(part))
-    return found
+    if bad := sum(not math.isfinite(value) for value in found):
+        raise CandorError(
+            f"{bad} of {len(found)} completions have no finite log-probability under {engine.model_name}",
+            fix="its weights may hold NaN: take another checkpoint, or --set draw.dtype=float32",
+        )
+    return [min(0.0, value) for value in found]
 
 
 def _rewarded(

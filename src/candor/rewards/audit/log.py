@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # A sum of float32 log-probabilities that are all 0 may come out a little above.
-_ROUNDING = 1e-3
+ROUNDING = 1e-3
 
 _FIXES = {
     "logp_policy": "log the sum over the drawn tokens of log-probabilities under the policy, at most 0",
@@ -37,7 +37,7 @@ _FIXES = {
     "temperature": "a number above 0",
 }
 
-LogProbability = Annotated[float, Field(le=_ROUNDING)]
+LogProbability = Annotated[float, Field(le=ROUNDING)]
 
 
 class Entry(BaseModel):
