@@ -89,6 +89,8 @@ def codes(path: Path) -> dict[str, bool]:
 
 def test_an_honest_log_meets_no_objection(write) -> None:
     assert codes(write(rows_of(seed=3))) == {}
+    all_tokens = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "temperature": 1.0}
+    assert codes(write([{**row, **all_tokens} for row in rows_of(seed=3)])) == {}
 
 
 def test_what_is_odd_is_named_and_blocks_a_certificate(write) -> None:
@@ -97,6 +99,8 @@ def test_what_is_odd_is_named_and_blocks_a_certificate(write) -> None:
     few = [row for row in rows if row["source"] == "policy" or int(row["prompt"].split()[1]) < 30]
     for changed, code in (
         ([{**row, "top_p": 0.9} for row in rows], "truncated sampling"),
+        ([{**row, "top_k": 50} for row in rows], "truncated sampling"),
+        ([{**row, "min_p": 0.05} for row in rows], "truncated sampling"),
         ([{**row, "temperature": 0.7 if row["source"] == "policy" else 1} for row in rows], "temperatures"),
         ([{**row, "temperature": 0.7} for row in rows], "temperature"),
         (rows + rows, "duplicates"),

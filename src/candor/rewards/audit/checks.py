@@ -82,8 +82,9 @@ def _sampling(log: Log) -> list[Objection]:
     found = []
     if count := int(log.truncated.sum()):
         text = (
-            f"{count:,} completions were drawn with top_p below 1: what was cut off has probability 0 under "
-            "the one and not under the other, and χ² has no meaning. Draw with top_p 1 and no top_k."
+            f"{count:,} completions were drawn with top_p below 1, top_k or min_p: what was cut off has "
+            "probability 0 under the one and not under the other, and χ² has no meaning. Draw with top_p 1 "
+            "and neither of the others."
         )
         found.append(Objection("truncated sampling", text))
     reference, policy = log.temperatures
