@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from candor.core.errors import InputError
 from candor.core.files import read_jsonl
@@ -39,7 +39,16 @@ _FIXES = {
     "temperature": "a number above 0",
 }
 
-LogProbability = Annotated[float, Field(le=ROUNDING)]
+
+def _no_text(value: Any) -> Any:
+    """A number in quotes may be one with a decimal comma, or the number of something else."""
+    if isinstance(value, str):
+        raise ValueError(f"expected a number, found the text {value!r:.40}")  # noqa: TRY004 (pydantic's)
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_text)]
+LogProbability = Annotated[Number, Field(le=ROUNDING)]
 
 
 class Entry(BaseModel):
@@ -49,8 +58,8 @@ class Entry(BaseModel):
 
     prompt: str | int
     source: Literal["reference", "policy"]
-    proxy: float
-    gold: float | None = None
+    proxy: Number
+    gold: Number | None = None
     logp_policy: LogProbability
     logp_reference: LogProbability
     completion: str | None = None

@@ -132,7 +132,7 @@ def _for_gold(audit: Audit) -> list[str]:
 
 def _for_certificate(audit: Audit) -> list[str]:
     measured, calibration, cautious = audit.measured, audit.measured.calibration, audit.measured.cautious
-    if calibration is None or cautious is None:
+    if calibration is None or cautious is None or not measured.distance.chi2.value > 0:
         return []
     found, ratio = [], cautious.ratio
     distance = measured.distance
