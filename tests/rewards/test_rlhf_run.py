@@ -287,3 +287,48 @@ def test_a_label_that_is_nan_is_not_taken_for_none(tmp_path: Path):
     with pytest.raises(InputError, match="expected a finite number, found nan") as caught:
         labels_by_hand(file, wanted)
     assert caught.value.line == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gold": "none.py:f"}, "none.py"),
+        ({"gold": "nothing"}, "no reward model in a folder 'nothing'"),
+        ({"reward.model": "rewrd"}, "rewrd: no reward model by that name"),
+        ({"reward.model": "gold.py:worth"}, "no reward model by that name"),
+        ({"reward.combine": "worst"}, "nothing to combine by 'worst'"),
+    ],
+)
+def test_rewards_that_are_none_are_told_before_anything_is_drawn(tmp_path: Path, parts: Parts, values, said):
+    with pytest.raises(CandorError, match=said):
+        job(tmp_path / "run", parts.recipe(**values))
+    with pytest.raises(CandorError, match="not a reward model"):
+        job(tmp_path / "other", parts.recipe(**{"reward.model": str(parts.policy)}))
+
+
+def test_what_has_no_weight_or_too_few_replies_is_told_by_the_recipe(parts: Parts):
+    with pytest.raises(InputError, match="weight is needed with kl"):
+        parts.recipe(**{"rl.regularizer.name": "kl"})
+    with pytest.raises(InputError, match="held_out_samples has to be 2 or more"):
+        parts.recipe(**{"rl.held_out_samples": 1})
+
+
+def test_more_labels_are_read_where_the_first_ones_showed_nothing(tmp_path: Path, parts: Parts):
+    """The stage that failed is not done: the same command goes on with what was added to the file."""
+    recipe = parts.recipe(gold=None, **{"calibration.cautious": True})
+    first = job(tmp_path / "run", recipe)
+    with pytest.raises(CandorError, match="there are none yet"):
+        first.complete()
+    file = first.run.path("to-label.jsonl")
+    rows = [row for _, row in read_json_lines(file)]
+    rewards = first._labelled_rewards()
+    for row, reward in list(zip(rows, rewards, strict=True))[:8]:  # of two prompts
+        row["gold"] = float(reward)
+    write_jsonl(file, rows)
+    with pytest.raises(CandorError, match="don't show that the reward goes with gold at all"):
+        first.complete()
+    for row, reward in zip(rows, rewards, strict=True):
+        row["gold"] = float(reward) + 0.01 * len(row["completion"])
+    write_jsonl(file, rows)
+    first.complete()
+    assert read_json(first.run.path("calibration.json"))["labels"] == 48

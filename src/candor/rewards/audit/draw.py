@@ -21,7 +21,7 @@ from candor.engine.protocol import Sampling
 from candor.rewards.audit.log import Entry
 from candor.rewards.audit.recipe import DrawSettings
 from candor.rewards.rlhf.prompts import PromptSet, read_prompts
-from candor.rewards.rlhf.proxy import function_of, scorer_of
+from candor.rewards.rlhf.proxy import need_scorer, scorer_of
 from candor.rl.problem import Problem
 from candor.rl.reward import Sample
 
@@ -57,7 +57,7 @@ def draw(settings: DrawSettings, seed: int, reporter: Reporter) -> list[Entry]:
     prompts = read_prompts(Path(settings.prompts))
     ahead = [spec for spec in (settings.proxy, settings.gold) if spec is not None]
     for spec in ahead:
-        function_of(spec)  # before the long work
+        need_scorer(spec)  # before the long work
     engines: dict[Source, LocalEngine] = {name: _engine(settings, name, reporter) for name in _SOURCES}
     reference = engines["reference"]
     _need_same_tokens(reference, engines["policy"])

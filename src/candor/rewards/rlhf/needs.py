@@ -62,8 +62,10 @@ def not_shown(known: Calibration, r: float, low: float, where: str) -> CandorErr
         where: what it was taken over.
     """
     cure = "label more replies whose gold differs, or train a better reward model"
+    if r > 0:
+        cure += ", or take the estimate, in another folder: --set calibration.cautious=false --out NEW"
     return CandorError(
         f"{known.n} labels of {known.prompts} prompts don't show that the reward goes with gold at all "
         f"(r {where} {r:.2f}, at least {low:.2f})",
-        fix=cure if r <= 0 else f"{cure}, or take the estimate for it: --set calibration.cautious=false",
+        fix=cure,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,13 +26,13 @@ from candor.rewards.audit.log import Entry, as_log
 from candor.rewards.audit.verdict import audit
 from candor.rewards.audit.words import as_json, headline
 from candor.rewards.calibration import Calibration, calibrate
-from candor.rewards.model import load_reward
+from candor.rewards.model import load_reward, need_rewards
 from candor.rewards.replies import Replies, Writer
 from candor.rewards.rlhf.labels import gold_of, labels_by_hand, no_labels
 from candor.rewards.rlhf.needs import need_prompts, need_variation, not_shown
 from candor.rewards.rlhf.prompts import PromptSet, read_prompts
-from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards
-from candor.rewards.rlhf.recipe import RlhfRecipe
+from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards, need_scorer
+from candor.rewards.rlhf.recipe import ProxySettings, RlhfRecipe
 from candor.rl.kept import event_of, keep_up_to
 from candor.rl.loop import RlStep, train_policy
 from candor.rl.problem import Problem
@@ -63,6 +63,11 @@ class RlhfRun:
                 field="reward.model" if self.recipe.prompts else "prompts",
                 fix="candor rlhf --reward RUN --prompts FILE; candor reward train makes a reward model",
             )
+        chosen = self.recipe.reward
+        trust = self.recipe.model.trust_remote_code
+        need_rewards(chosen.model, _combination(chosen), trust_remote_code=trust)
+        if self.recipe.gold is not None:
+            need_scorer(self.recipe.gold)
         self.tokenizer: PreTrainedTokenizerBase = self.recipe.model.load_tokenizer()
         chat = self.recipe.model.asks_by_messages(self.tokenizer)
         self.prompts = PromptSet(read_prompts(self.recipe.prompts), chat=chat, name=self.recipe.prompts.name)
@@ -154,6 +159,7 @@ class RlhfRun:
                 "the labels don't show that the reward goes with the truth at all: the guarantee says "
                 "nothing about such a reward; label more replies, or train a better reward model"
             )
+        self._regularizer()  # here, so that the same command reads the labels again if these don't do
 
     def learn(self) -> None:
         """Train the policy."""
@@ -277,7 +283,7 @@ class RlhfRun:
         chosen = self.recipe.reward
         model = load_reward(
             chosen.model,
-            combine=None if chosen.combine == "mean" else chosen.combine,
+            combine=_combination(chosen),
             caution=chosen.caution,
             trust_remote_code=self.recipe.model.trust_remote_code,
         )
@@ -330,6 +336,10 @@ class RlhfRun:
             samples = min(self.recipe.calibration.samples, gold.shape[1])
             gold[: len(found) // samples, :samples] = np.reshape(np.array(found, np.float64), (-1, samples))
         return gold.ravel()
+
+
+def _combination(chosen: ProxySettings) -> Literal["worst", "uncertainty", "averaged"] | None:
+    return None if chosen.combine == "mean" else chosen.combine
 
 
 def _note(step: RlStep) -> str:

@@ -22,7 +22,7 @@ from scipy.special import expit
 
 from candor.core.errors import CandorError, InputError
 from candor.engine.protocol import Prompt
-from candor.rewards.model import load_reward
+from candor.rewards.model import load_reward, need_rewards
 from candor.rl.problem import Problem, Way
 from candor.rl.reward import Sample, Scorer, Weighted, registered, rewards_of
 
@@ -139,6 +139,12 @@ def function_of(spec: str) -> Weighted | None:
             fix="write a function of problem, completion, tokens, limit, truncated, or name a reward model",
         )
     return function
+
+
+def need_scorer(spec: str) -> None:
+    """See that a spec names something, before long work; raises as `scorer_of`."""
+    if function_of(spec) is None:
+        need_rewards(spec)
 
 
 def scorer_of(spec: str, way: Way) -> Scorer:

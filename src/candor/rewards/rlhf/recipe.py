@@ -68,7 +68,17 @@ class RlhfRecipe(Settings):
 
     @model_validator(mode="after")
     def _objective_of_the_bound(self) -> RlhfRecipe:
-        name = self.rl.regularizer.name
+        name, weight = self.rl.regularizer.name, self.rl.regularizer.weight
+        if name in ("kl", "kl-loss") and weight is None:
+            raise ValueError(
+                f"rl.regularizer.weight is needed with {name} (--weight, in units of the reward); chi2's is "
+                "found from gold labels"
+            )
+        if self.rl.held_out_samples < 2:
+            raise ValueError(
+                "rl.held_out_samples has to be 2 or more: how far to trust the reward is seen from several "
+                "replies to the same prompt"
+            )
         if name not in ("chi2", "max-min"):
             return self
         if self.rl.std and self.rl.advantage != "reinforce++":
