@@ -251,7 +251,8 @@ _LABS: dict[str, Callable[[dict[str, Any]], Told]] = {
 def _bounds(row: dict[str, Any]) -> list[str]:
     return [
         f"{row['chi2']:.3g}",
-        *(f"{row[name] + 0.0:+.3f}" for name in ("true_gain", "max_min", "theorem")),
+        # Rounded first: what is below 0 by rounding alone is not -0.000.
+        *(f"{round(row[name], 3) + 0.0:+.3f}" for name in ("true_gain", "max_min", "theorem")),
     ]
 
 
