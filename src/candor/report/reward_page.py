@@ -138,7 +138,8 @@ def accuracy_figure(evidence: Evidence) -> Figure | None:
     what = _held_out(evidence)
     plot = rows_figure("accuracy", f"{what[:1].upper()}{what[1:]} ranked rightly", rows, reference=_COIN)
     entries = [("reward model", "fill s0", "box"), ("baselines", "fill s1", "box")]
-    entries += [("the reward model, by length", "fill s2", "box")] if len(rows) > 4 else []
+    if any(row.style == "s2" for row in rows):
+        entries.append(("the reward model, by length", "fill s2", "box"))
     caption = (
         "Of other prompts than it learned from. One that goes by length does well only where that is right."
     )

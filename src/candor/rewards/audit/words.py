@@ -64,7 +64,7 @@ def meaning(audit: Audit) -> str:
     if audit.state == "HACKING":
         return (
             "More training on this proxy makes it worse. Go back to an earlier checkpoint, or train again "
-            "with the √χ² regulariser at the λ given below."
+            "with the √χ² regulariser at the λ of this audit."
         )
     if audit.state == "NOT APPLICABLE":
         r = audit.measured.r

@@ -57,7 +57,7 @@ def told(lab: str, found: dict[str, Any]) -> Told:
 
 def _set(text: str) -> str:
     """Numbers as they are set: a minus in front, powers of ten as such."""
-    text = re.sub(r"(?<![\w.)])-(?=\d)", "−", text)
+    text = re.sub(r"(?<![\w.)])-(?=\d)", "−", text).replace(" - ", " − ")
     return re.sub(r"(\d)e([+-])0*(\d+)", _power, text)
 
 
@@ -195,7 +195,7 @@ def _tomato(found: dict[str, Any]) -> Told:
 def _enumerated(found: dict[str, Any]) -> Told:
     facts, runs = found["facts"], found["runs"]
     claims = [
-        [claim["says"], f"{claim['difference']:.1e}", "same" if claim["same"] else "not the same",
+        [claim["says"], _difference(claim["difference"]), "same" if claim["same"] else "not the same",
          "holds" if claim["holds"] else "FAILS"]
         for claim in found["claims"]
     ]  # fmt: skip
@@ -264,6 +264,10 @@ _LABS: dict[str, Callable[[dict[str, Any]], Told]] = {
     "tomato": _tomato,
     "enumerated": _enumerated,
 }
+
+
+def _difference(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.1e}"
 
 
 def _bounds(row: dict[str, Any]) -> list[str]:
