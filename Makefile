@@ -53,10 +53,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 # What only slow tests need: other programs that Candor works with. reasoning-gym wants pyfiglet 1.0.2, and mendeleev
-# an older one, which only its own command uses (and which needs a setuptools that is gone).
+# an older one, which only its own command uses (and which needs a setuptools that is gone); verl wants an older
+# transformers, and tensordict an older packaging.
 $(SLOW_STAMP): $(STAMP)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[lm-eval,datatrove,reasoning-imports,trl]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[lm-eval,datatrove,reasoning-imports,trl,verl-imports]"
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps reasoning-gym==0.1.25 pyfiglet==1.0.2
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps verl==0.9.1 tensordict==0.10.0 pyvers==0.2.3
 	@touch $@
 
 # vLLM for CPUs asks for torchvision, torchaudio and torchcodec, which text needs none of and which bring another

@@ -10,7 +10,9 @@ without labels on the policy's. The policy's strength is drawn anew each time. F
 true gain is not below 0, and NOT HACKING where it is below; in the family `edge` it is 0 and both are false.
 
 Limits: proxy = gold + a number for each prompt + error, of several shapes, 20 to 100 prompts with 2 to 8
-completions; how often the truth is on the right side of a one-sided limit of 95 %.
+completions; how often the truth is on the right side of a one-sided limit of 95 %. `weight` is λ as the
+regulariser takes it (`Calibration.weight_high`), which is no limit of sd(e) where r is small: how often it is
+at least sd(e), and the share of sd(e) that it has in all but one of twenty.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import numpy as np
 
 STRENGTHS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)
 SIZES = ((20, 2), (20, 4), (20, 8), (50, 4), (100, 2), (100, 8))
-SHAPES = ("normal", "skewed", "heavy", "uneven", "binary gold", "rare gold", "both binary")
+SHAPES = ("normal", "weak", "skewed", "heavy", "uneven", "binary gold", "rare gold", "both binary")
 
 
 def verdicts(family: str, prompts: int, samples: int, gold: bool, runs: int) -> dict[str, Any]:
@@ -66,7 +68,9 @@ def labelled(shape: str, prompts: int, each: int, random: np.random.Generator) -
     size = (prompts, each)
     gold = random.normal(size=size) + random.normal(size=(prompts, 1))
     error = random.normal(size=size)
-    if shape == "skewed":
+    if shape == "weak":  # r = .32 within prompts, as of a reward model of few pairs
+        error *= 3
+    elif shape == "skewed":
         error = random.exponential(size=size) - 1
     elif shape == "heavy":
         error = random.standard_t(5, size=size)
@@ -90,7 +94,7 @@ def limits(shape: str, runs: int) -> list[dict[str, Any]]:
     true = calibrate(proxy.ravel(), gold.ravel(), np.repeat(np.arange(300_000), 8), replicates=2)
     rows = []
     for prompts, each in SIZES:
-        random, held, wide, refused = np.random.default_rng(11), np.zeros(4), [], 0
+        random, held, wide, weights, refused = np.random.default_rng(11), np.zeros(5), [], [], 0
         for _ in range(runs):
             gold, proxy = labelled(shape, prompts, each, random)
             try:
@@ -99,18 +103,21 @@ def limits(shape: str, runs: int) -> list[dict[str, Any]]:
                 refused += 1
                 continue
             wide.append(found.residual_sd_high / true.residual_sd)
+            weights.append(found.weight_high / true.residual_sd)
             held += [
                 found.residual_sd_high >= true.residual_sd,
                 found.r_low <= true.r,
                 found.r_overall_low <= true.r_overall,
                 found.slope_low <= true.slope,
+                weights[-1] >= 1,
             ]
         shares = np.round(held / max(1, runs - refused), 4).tolist()
-        names = ("residual_sd", "r", "r_overall", "slope")
+        names = ("residual_sd", "r", "r_overall", "slope", "weight")
         rows.append(
             {"shape": shape, "prompts": prompts, "each": each, "runs": runs, "refused": refused}
             | dict(zip(names, shares, strict=True))
             | {"limit_over_truth": round(float(np.median(wide)), 3)}
+            | {"weight_over_truth_in_95": round(float(np.quantile(weights, 0.05)), 3)}
         )
     return rows
 

@@ -172,5 +172,17 @@ def test_models_of_different_tokens_are_refused(
     assert "don't share a tokenizer" in told.err
 
 
+def test_a_policy_far_away_is_not_told_to_draw_more(candor: Candor) -> None:
+    rows = rows_of(seed=2, prompts=40)
+    for row in rows:  # as far as completions can tell
+        row["logp_policy"], row["logp_reference"] = (
+            (-1.0, -40.0) if row["source"] == "policy" else (-60.0, -1.0)
+        )
+    write_jsonl("log.jsonl", rows)
+    settle = json.loads(candor("audit", "log.jsonl", "--json").out.splitlines()[-1])["settle"]
+    assert any("No number of completions" in line for line in settle)
+    assert not any("times as many" in line for line in settle)
+
+
 def test_the_recipe_shows(candor: Candor) -> None:
     assert "max_tokens = 128" in candor("recipe", "show", "audit").out

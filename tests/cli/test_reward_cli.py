@@ -133,3 +133,24 @@ def test_the_recipe_shows_and_reads_back(candor: Candor, tmp_path: Path) -> None
     shown = candor("recipe", "show", "reward").out
     (tmp_path / "again.toml").write_text(shown)
     assert candor("recipe", "show", "reward", "--recipe", "again.toml").out == shown
+
+
+def test_what_can_not_teach_is_told_before_training(candor: Candor, ours: Path, template: None) -> None:
+    pairs = [row for _, row in read_json_lines(ours / "pairs.jsonl")]
+    write_jsonl(ours / "zero.jsonl", [{**row, "weight": 0} for row in pairs])
+    assert_told(train(candor, "--data", "zero.jsonl"), "have the weight 0")
+    write_jsonl(
+        ours / "good.jsonl",
+        [{"prompt": row["prompt"], "completion": row["chosen"], "label": True} for row in pairs],
+    )
+    assert_told(train(candor, "--data", "good.jsonl"), "are labelled true", "of both kinds")
+    # Pairs made to mislead are questions: a base model has to know how to be asked, before it is trained.
+    told = candor("reward", "train", "--model", "model", "--data", "pairs.jsonl", "--out", "run", *SHORT)
+    assert_told(told, "model has no chat template", "--template plain")
+    assert not (ours / "run").exists()
+
+
+def test_a_row_of_weight_0_in_front_is_no_reason_to_stop(candor: Candor, ours: Path, template: None) -> None:
+    pairs = [row for _, row in read_json_lines(ours / "pairs.jsonl")]
+    write_jsonl(ours / "half.jsonl", [{**row, "weight": i % 2} for i, row in enumerate(pairs)])
+    assert train(candor, "--data", "half.jsonl", "--set", "learn.max_steps=2").code == 0

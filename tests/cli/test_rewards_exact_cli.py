@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from command_result import Result, assert_told
 
 Candor = Callable[..., Result]
@@ -20,6 +22,14 @@ def test_bandit_prints_the_three_arms_and_how_often_the_guarantee_held(candor: C
     assert found["lab"] == "bandit" and len(found["families"]) == 5
     page = Path("bandit.html").read_text()
     assert 'id="bandit-wide-t"' in page and "candor rewards bandit --cases 5" in page
+
+
+def test_no_word_is_cut_on_a_terminal_of_80_columns(candor: Candor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = candor("rewards", "bandit", "--cases", 3)
+    assert "reference" in done.out and "hindsight" in done.out
+    assert "…" not in done.out and "-0.000" not in done.out
+    assert max(map(len, done.out.splitlines()[:20])) <= 80
 
 
 def test_enumerated_shows_claims_and_arms(candor: Candor) -> None:

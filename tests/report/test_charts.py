@@ -117,3 +117,5 @@ def test_numbers_are_worded_without_rounding_something_to_nothing():
     assert [wording.duration(s) for s in (1.44, 75.2, 3725)] == ["1.4 s", "1 min 15 s", "1 h 2 min"]
     assert wording.size(3221225472) == "3.0 GiB"
     assert [wording.plain(x) for x in (21.37, 1234.0, 3.0)] == ["21.4", "1,234", "3"]
+    assert [wording.plain(x) for x in (2.4337e14, -1e9, 9.9e8)] == ["2.43·10¹⁴", "−1·10⁹", "990,000,000"]
+    assert [wording.change(x) for x in (0.85534, -338810.79, 1e12)] == ["+0.855", "−338,811", "+1·10¹²"]

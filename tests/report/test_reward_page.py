@@ -106,3 +106,12 @@ def test_nothing_that_was_written_is_markup(page: str) -> None:
 def test_a_run_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text('kind = "reward"\n')
     assert "This run has no results yet." in render_report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_model_of_labels_is_not_said_to_rank_pairs(tmp_path: Path) -> None:
+    folder = write_reward_run(tmp_path / "run")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "kind": "labels"}))
+    page = render_report(folder).read_text(encoding="utf-8")
+    assert "It ranks 78% of good and bad completions of held-out prompts rightly" in page
+    assert "Good and bad completions of held-out prompts ranked rightly" in page

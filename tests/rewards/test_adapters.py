@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from candor.core.errors import InputError
+from candor.core.errors import CandorError, InputError
 from candor.rewards.adapters import verl
 from candor.rewards.adapters.shaping import group_centred, shaped_rewards
 from candor.rewards.adapters.writer import AuditLog
@@ -120,3 +120,33 @@ def test_columns_of_different_length_are_refused_and_unscored_completions_left_o
             log.add(["a", "b"], "policy", [1.0, 2.0], [-1.0], [-1.0, -2.0])
         log.add(["a", "b"], "policy", [1.0, float("nan")], [-1.0, -1.0], [-1.0, -2.0])
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "field"),
+    [
+        (([1.0, 2.0], [-1.0, float("nan")], [-1.0, -2.0]), "logp_policy"),
+        (([1.0, 2.0], [-1.0, -2.0], [-1.0, float("-inf")]), "logp_reference"),
+        (([1.0, 2.0], [-1.0, 31.0], [-1.0, -2.0]), "logp_policy"),
+        (([1.0, float("inf")], [-1.0, -2.0], [-1.0, -2.0]), "proxy"),
+    ],
+)
+def test_what_is_no_log_probability_or_no_reward_is_refused_and_not_written(
+    tmp_path: Path, columns: tuple[list[float], ...], field: str
+) -> None:
+    """A NaN that became 0 on its way would be a completion of probability 1."""
+    with AuditLog(tmp_path / "log.jsonl") as log, pytest.raises(InputError) as caught:
+        log.add(["a", "b"], "policy", *columns)
+    assert caught.value.field == field
+    assert (tmp_path / "log.jsonl").read_text() == ""
+
+
+def test_one_log_ratio_that_is_nan_does_not_silence_all_rewards() -> None:
+    with pytest.raises(CandorError, match="1 of 3 log-ratios"):
+        shaped_rewards([1.0, 2.0, 3.0], [0.1, float("nan"), 0.0], ChiSquare(0.5))
+
+
+def test_verl_with_one_completion_a_prompt_is_told_that_nothing_would_be_learned() -> None:
+    with pytest.raises(CandorError, match="all advantages would be 0") as caught:
+        verl.chi2_advantage(torch.ones(3, 2), torch.ones(3, 2), index=np.array(["x", "y", "z"]))
+    assert "rollout.n" in str(caught.value.fix)

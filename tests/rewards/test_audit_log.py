@@ -16,6 +16,7 @@ from candor.core.errors import InputError
 from candor.rewards.audit import audit, read_log
 from candor.rewards.audit.checks import duplicate_pairs, identities
 from candor.rewards.audit.simulate import bandits, logged
+from candor.rewards.audit.words import as_json
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def test_a_log_reads_back_plain_and_gzipped_in_any_order(write, tmp_path: Path) 
         ({"gold": float("nan")}, "gold", "finite number"),
         ({"logp_policy": 0.5}, "logp_policy", "less than or equal to 0"),
         ({"logp_reference": float("-inf")}, "logp_reference", "finite number"),
+        ({"proxy": "1,3"}, "proxy", "found the text '1,3'"),
+        ({"gold": "0.5"}, "gold", "found the text '0.5'"),
         ({"source": "model"}, "source", "'reference' or 'policy'"),
         ({"top_p": 1.5}, "top_p", "less than or equal to 1"),
         ({"tokens_policy": 12, "tokens_reference": 13}, "tokens_reference", "13 tokens and not 12"),
@@ -89,6 +92,8 @@ def codes(path: Path) -> dict[str, bool]:
 
 def test_an_honest_log_meets_no_objection(write) -> None:
     assert codes(write(rows_of(seed=3))) == {}
+    all_tokens = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "temperature": 1.0}
+    assert codes(write([{**row, **all_tokens} for row in rows_of(seed=3)])) == {}
 
 
 def test_what_is_odd_is_named_and_blocks_a_certificate(write) -> None:
@@ -97,11 +102,14 @@ def test_what_is_odd_is_named_and_blocks_a_certificate(write) -> None:
     few = [row for row in rows if row["source"] == "policy" or int(row["prompt"].split()[1]) < 30]
     for changed, code in (
         ([{**row, "top_p": 0.9} for row in rows], "truncated sampling"),
+        ([{**row, "top_k": 50} for row in rows], "truncated sampling"),
+        ([{**row, "min_p": 0.05} for row in rows], "truncated sampling"),
         ([{**row, "temperature": 0.7 if row["source"] == "policy" else 1} for row in rows], "temperatures"),
         ([{**row, "temperature": 0.7} for row in rows], "temperature"),
         (rows + rows, "duplicates"),
         (half, "prompts of one side"),
         (rows_of(seed=3, samples=1), "one response a prompt"),
+        ([{**row, "logp_policy": row["logp_reference"]} for row in rows], "one model"),
     ):
         assert codes(write(changed))[code], code
     assert codes(write(few)) == {"prompts of one side": False}
@@ -144,3 +152,23 @@ def test_identities_find_log_probabilities_of_other_tokens() -> None:
     assert found[0].estimate.low is not None
     assert found[0].estimate.low > 1
     assert "can't be of the same tokens" in audit(wrong).objections[0].text
+
+
+def test_one_prompt_shows_no_expectation(write) -> None:
+    """No interval of width 0 around a mean of one: it is unknown whether it is 1."""
+    path = write(rows_of(seed=3, prompts=1, samples=20))
+    assert all(one.estimate.low is None for one in identities(read_log(path)))
+    assert any("too few prompts" in one.text for one in audit(read_log(path)).objections)
+
+
+def test_a_policy_that_is_the_reference_is_not_said_to_have_gone_far(write) -> None:
+    rows = [{**row, "logp_policy": row["logp_reference"]} for row in rows_of(seed=3)]
+    found = as_json(audit(read_log(write(rows))))
+    assert not any("gone farther" in line for line in found["settle"])
+    assert "the policy is the reference" in found["objections"][0]["text"]
+
+
+def test_why_nothing_is_known_of_the_proxy_is_said_in_plain_words(write) -> None:
+    rows = [{**row, "proxy": float(int(row["prompt"].split()[1]) % 7)} for row in rows_of(seed=3)]
+    (first, *_) = as_json(audit(read_log(write(rows))))["reasons"]
+    assert first.startswith("How far to trust the proxy is not known: the proxy reward never varies")

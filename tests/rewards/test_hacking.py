@@ -79,6 +79,9 @@ def test_a_run_has_every_arm_and_a_killed_one_keeps_those_that_are_done(tmp_path
         assert row["after"]["gold_change"]["n"] == 8 and row["calibration"]["n"] == 40
     # All arms are of one reference: what its replies are worth does not depend on the arm.
     assert len({row["after"]["gold_before"] for row in metrics["arms"][:4]}) == 1
+    kept = {folder.name for folder in made.run.path("policies").iterdir()}
+    assert kept == {"none", "chi2", "par", "worst"}
+    assert len(made.run.path("questions.txt").read_text().splitlines()) == 8
     page = render_report(made.run.folder).read_text()
     assert "Change of true worth" in page and "par" in page
     made.run.close()

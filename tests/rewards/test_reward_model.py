@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from byte_models import byte_model, byte_tokenizer
 from candor.core.errors import CandorError
+from candor.model.load import load_model
 from candor.rewards.model import (
     EnsembleReward,
     Labelled,
@@ -180,3 +181,6 @@ def test_what_cannot_be_done_is_told(learned: RewardModel, tmp_path: Path) -> No
     tokenizer.save_pretrained(tmp_path / "causal")
     with pytest.raises(CandorError, match="not a reward model"):
         load_reward(tmp_path / "causal")
+    save_reward(learned, tmp_path / "reward")
+    with pytest.raises(CandorError, match="a reward model or another classifier, which writes nothing"):
+        load_model(str(tmp_path / "reward"))

@@ -26,6 +26,24 @@ def test_texts_messages_and_lines_are_read(tmp_path: Path):
     assert list(read_prompts(tmp_path / "b.txt")) == ["one", "two"]
 
 
+def test_files_of_other_editors_are_read_alike(tmp_path: Path):
+    """Windows ends lines in two characters and puts a mark in front; a page break ends no line."""
+    (tmp_path / "a.txt").write_bytes("\ufeffone\r\nt\u2028w\x0co\r\n".encode())
+    assert list(read_prompts(tmp_path / "a.txt")) == ["one", "t\u2028w\x0co"]
+    (tmp_path / "a.jsonl").write_bytes('\ufeff{"prompt": "one"}\r\n{"prompt": "two"}\r\n'.encode())
+    assert list(read_prompts(tmp_path / "a.jsonl")) == ["one", "two"]
+
+
+def test_what_is_no_file_of_text_is_told(tmp_path: Path):
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    (tmp_path / "folder.txt").mkdir()
+    wrong = {"latin.txt": "not UTF-8", "none.txt": "no such file", "folder.txt": "is a folder"}
+    for name, said in wrong.items():
+        with pytest.raises(InputError, match=said) as caught:
+            read_prompts(tmp_path / name)
+        assert caught.value.path == tmp_path / name
+
+
 @pytest.mark.parametrize(
     ("rows", "field", "said"),
     [

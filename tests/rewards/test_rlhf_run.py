@@ -16,10 +16,14 @@ from candor.core.run import Run
 from candor.model.load import save_checkpoint
 from candor.report import render_report
 from candor.rewards.audit.log import Entry
-from candor.rewards.model import save_reward, train_reward
+from candor.rewards.model import RewardModel, load_reward, save_reward, train_reward
+from candor.rewards.replies import Replies
 from candor.rewards.rlhf import pipeline
+from candor.rewards.rlhf.labels import labels_by_hand
+from candor.rewards.rlhf.needs import need_variation
 from candor.rewards.rlhf.pipeline import RlhfRun
 from candor.rewards.rlhf.recipe import RlhfRecipe
+from candor.rl.problem import Problem
 from counting_rewards import LETTERS, TINY, counting_pairs, tiny
 
 GOLD = """
@@ -145,9 +149,7 @@ def test_labels_are_asked_for_once_and_taken_from_the_file(tmp_path: Path, parts
     again.run.close()
     rows[3]["gold"] = "good"
     write_jsonl(file, rows)
-    from candor.rewards.rlhf.labels import labels_by_hand
-
-    with pytest.raises(InputError, match="expected a number, found 'good'") as caught:
+    with pytest.raises(InputError, match="expected a finite number, found 'good'") as caught:
         labels_by_hand(file, again._to_label())
     assert caught.value.line == 4 and caught.value.field == "gold"
     rows[3] |= {"gold": 1, "completion": rows[3]["completion"] + "!"}
@@ -221,3 +223,112 @@ def test_the_verb_prints_where_things_are(tmp_path: Path, parts: Parts):
     assert done.exit_code == 0, done.output
     last = json.loads(done.stdout.strip().splitlines()[-1])
     assert Path(last["report"]).exists() and Path(last["checkpoint"]).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"rl.std": True}, "rl.std has to be off with chi2"),
+        ({"rl.std": True, "rl.regularizer.name": "max-min"}, "rl.std has to be off with max-min"),
+        ({"rl.normalise": "sequence"}, "rl.normalise has to be token"),
+        ({"rl.mask_truncated": True}, "rl.mask_truncated has to be off"),
+        ({"rl.samples": 1}, "nothing to be compared with"),
+    ],
+)
+def test_settings_under_which_the_weight_means_something_else_are_refused(parts: Parts, values, said):
+    with pytest.raises(InputError, match=said):
+        parts.recipe(**values)
+
+
+def test_what_changes_no_unit_or_has_no_guarantee_stays_allowed(parts: Parts):
+    parts.recipe(**{"rl.std": True, "rl.advantage": "reinforce++"})  # one factor for all rewards
+    parts.recipe(**{"rl.std": True, "rl.regularizer.name": "kl", "rl.regularizer.weight": 0.1})
+    parts.recipe(**{"rl.samples": 1, "rl.advantage": "reinforce++"})
+
+
+def test_too_few_prompts_are_told_before_any_work(tmp_path: Path, parts: Parts):
+    few = tmp_path / "few.jsonl"
+    write_jsonl(few, [{"prompt": f"{letter}:"} for letter in "abc"])
+    with pytest.raises(InputError, match="there are 3 prompts in it") as caught:
+        job(tmp_path / "run", parts.recipe(prompts=str(few)))
+    assert caught.value.path == few
+    write_jsonl(few, [{"prompt": f"{letter}:"} for letter in "abcdefg"])
+    with pytest.raises(
+        CandorError, match="4 problems beside the 3 that are held out; a step wants 8"
+    ) as told:
+        job(tmp_path / "other", parts.recipe(prompts=str(few)))
+    assert "rl.prompts=4" in str(told.value.fix)
+
+
+def test_a_reward_model_that_tells_nothing_apart_is_told_at_once(tmp_path: Path, parts: Parts):
+    reward = load_reward(parts.reward)
+    assert isinstance(reward, RewardModel)
+    reward.head.zero_()
+    save_reward(reward, tmp_path / "constant")
+    made = job(tmp_path / "run", parts.recipe(**{"reward.model": str(tmp_path / "constant")}))
+    with pytest.raises(CandorError, match="the same reward, for every prompt"):
+        made.complete()
+    assert not made.run.done("reference")
+    with pytest.raises(CandorError, match="gives 1 of 4 replies no finite number"):
+        need_variation(np.array([[0.0, 1.0], [np.nan, 2.0]]), "r")
+
+
+def test_max_min_without_a_correlation_says_what_the_labels_lack(tmp_path: Path, parts: Parts):
+    wanted = {"rl.regularizer.name": "max-min", "calibration.cautious": True}
+    made = job(tmp_path / "run", parts.recipe(**wanted))
+    with pytest.raises(CandorError, match=r"don't show that the reward goes with gold at all \(r over all"):
+        made.complete()
+
+
+def test_a_label_that_is_nan_is_not_taken_for_none(tmp_path: Path):
+    file = tmp_path / "to-label.jsonl"
+    wanted = Replies([Problem(id="1", question="q")], [["a", "b"]], [[(1,), (2,)]])
+    file.write_text('{"completion": "a", "gold": 1}\n{"completion": "b", "gold": NaN}\n')
+    with pytest.raises(InputError, match="expected a finite number, found nan") as caught:
+        labels_by_hand(file, wanted)
+    assert caught.value.line == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gold": "none.py:f"}, "none.py"),
+        ({"gold": "nothing"}, "no reward model in a folder 'nothing'"),
+        ({"reward.model": "rewrd"}, "rewrd: no reward model by that name"),
+        ({"reward.model": "gold.py:worth"}, "no reward model by that name"),
+        ({"reward.combine": "worst"}, "nothing to combine by 'worst'"),
+    ],
+)
+def test_rewards_that_are_none_are_told_before_anything_is_drawn(tmp_path: Path, parts: Parts, values, said):
+    with pytest.raises(CandorError, match=said):
+        job(tmp_path / "run", parts.recipe(**values))
+    with pytest.raises(CandorError, match="not a reward model"):
+        job(tmp_path / "other", parts.recipe(**{"reward.model": str(parts.policy)}))
+
+
+def test_what_has_no_weight_or_too_few_replies_is_told_by_the_recipe(parts: Parts):
+    with pytest.raises(InputError, match="weight is needed with kl"):
+        parts.recipe(**{"rl.regularizer.name": "kl"})
+    with pytest.raises(InputError, match="held_out_samples has to be 2 or more"):
+        parts.recipe(**{"rl.held_out_samples": 1})
+
+
+def test_more_labels_are_read_where_the_first_ones_showed_nothing(tmp_path: Path, parts: Parts):
+    """The stage that failed is not done: the same command goes on with what was added to the file."""
+    recipe = parts.recipe(gold=None, **{"calibration.cautious": True})
+    first = job(tmp_path / "run", recipe)
+    with pytest.raises(CandorError, match="there are none yet"):
+        first.complete()
+    file = first.run.path("to-label.jsonl")
+    rows = [row for _, row in read_json_lines(file)]
+    rewards = first._labelled_rewards()
+    for row, reward in list(zip(rows, rewards, strict=True))[:8]:  # of two prompts
+        row["gold"] = float(reward)
+    write_jsonl(file, rows)
+    with pytest.raises(CandorError, match="don't show that the reward goes with gold at all"):
+        first.complete()
+    for row, reward in zip(rows, rewards, strict=True):
+        row["gold"] = float(reward) + 0.01 * len(row["completion"])
+    write_jsonl(file, rows)
+    first.complete()
+    assert read_json(first.run.path("calibration.json"))["labels"] == 48

@@ -77,6 +77,11 @@ def test_chi2_holds_the_policy_back_and_its_log_is_sound(tmp_path: Path, adapter
 def test_settings_that_void_the_theorem_are_refused() -> None:
     from candor.rewards.adapters.trl import chi2_config
 
-    for name, value in (("beta", 0.04), ("scale_rewards", "group"), ("top_p", 0.9), ("temperature", 0.7)):
+    wrong = {
+        "beta": 0.04, "scale_rewards": "group", "top_p": 0.9, "temperature": 0.7, "min_p": 0.05,
+        "repetition_penalty": 1.1, "generation_kwargs": {"typical_p": 0.9}, "loss_type": "grpo",
+        "mask_truncated_completions": True,
+    }  # fmt: skip
+    for name, value in wrong.items():
         with pytest.raises(CandorError, match=name):
             chi2_config(output_dir="x", **{name: value})

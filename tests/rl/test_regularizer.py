@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -125,13 +127,32 @@ def test_chi2_is_the_true_one_where_draws_are_exact():
     assert shaped.chi2 == pytest.approx(((policy - reference) ** 2 / reference).sum())
 
 
-def test_ratios_are_capped_in_the_penalty_and_in_chi2_alike():
-    far = np.array([[0.0], [np.log(1e9)]])
+@pytest.mark.parametrize("with_reference", [True, False])
+@pytest.mark.parametrize("cap", [1.02, 1.05, 1.1])
+def test_capped_ratios_follow_a_penalty_that_grows_linearly_beyond_the_cap(cap: float, with_reference: bool):
+    bandit, weight = Bandit(1), 0.7
+    reference, seen = bandit.reference / 400, bandit.seen()
+    seen = seen if with_reference else replace(seen, reference_draws=None)
+    assert (np.exp(seen.log_ratios) > cap).any()
+
+    def penalty(policy: np.ndarray) -> float:
+        ratio = policy / reference
+        beyond = (cap - 1) ** 2 + 2 * (cap - 1) * (ratio - cap)
+        return float(reference @ np.where(ratio > cap, beyond, (ratio - 1) ** 2))
+
+    shaped = ChiSquare(weight, cap).shaped(seen)
+    assert shaped.chi2 == pytest.approx(penalty(bandit.policy / 400))
+    logits = np.log(bandit.policy / 400)
+    expected = gradient(logits, lambda x: softmax(x) @ bandit.proxy - weight * np.sqrt(penalty(softmax(x))))
+    np.testing.assert_allclose(policy_gradient(bandit, shaped.rewards_PS[0]), expected, atol=1e-7)
+
+
+def test_a_completion_beyond_the_cap_does_not_vanish_beside_the_root_of_chi2():
+    far = np.array([[0.0], [700.0]])
     seen = Seen(np.zeros((1, 2)), far, np.zeros((2, 1)), np.ones((2, 1), np.bool_), np.zeros(2))
-    shaped = ChiSquare(1.0, cap=100).shaped(seen)
-    assert shaped.chi2 == pytest.approx(2 * 99**2 / 101 / 4)
-    # Capped in the penalty alone, it would vanish beside the root of an uncapped χ².
-    assert shaped.rewards_PS[0, 1] == pytest.approx(-99 / np.sqrt(shaped.chi2))
+    shaped = ChiSquare(1.0, cap=1e4).shaped(seen)
+    assert shaped.chi2 == pytest.approx(9999)  # 4 · 9,999 for one of two draws of one of two sides
+    assert shaped.rewards_PS[0, 1] == pytest.approx(-np.sqrt(9999))
 
 
 def test_settings_name_what_they_lack():

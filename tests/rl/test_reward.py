@@ -8,7 +8,7 @@ import pytest
 
 from candor.core.errors import CandorError, InputError
 from candor.rl.problem import Problem
-from candor.rl.reward import as_reward, reward, rewards_of, sample_of, task_reward, validate
+from candor.rl.reward import Sample, as_reward, reward, rewards_of, sample_of, task_reward, validate
 from parity_task import FirstWord, Parity
 
 
@@ -68,3 +68,12 @@ def test_being_right_passes_and_other_rewards_are_caught():
 
     with pytest.raises(CandorError, match=r"a perfect completion 0 where it has to give 1.*reads no answer"):
         validate(rewards_of(["correct"]), Parity(), Silent())
+
+
+def test_a_function_that_fails_is_named_with_the_completion(tmp_path: Path):
+    (tmp_path / "mine.py").write_text("def ratio(completion):\n    return 1 / len(completion)\n")
+    scorer = rewards_of([f"{tmp_path}/mine.py:ratio"])
+    problem = Problem(id="p7", question="?")
+    with pytest.raises(CandorError, match=r"the reward 'ratio' failed .* p7 .ZeroDivisionError") as caught:
+        scorer.score([Sample(problem, "", None, False, 0, 9, False)])
+    assert "empty completion" in str(caught.value.fix)

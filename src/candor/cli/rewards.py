@@ -159,7 +159,10 @@ def _finish(lab: str, found: dict[str, Any], out: Path | None, page: Path | None
     for title, columns, rows in words.tables:
         table = Table(title=title, title_justify="left")
         for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index else "left")
+            # No word is cut while there is room for all of them.
+            words = [word for text in (column, *(row[index] for row in rows)) for word in text.split()]
+            longest = max(map(len, words), default=1)
+            table.add_column(column, justify="right" if index else "left", min_width=longest)
         for row in rows:
             table.add_row(*row)
         console.print(table)

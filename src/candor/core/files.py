@@ -82,6 +82,21 @@ def write_jsonl(path: Path | str, rows: Iterable[BaseModel | dict[str, Any]]) ->
             file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
+def read_text(path: Path | str) -> str:
+    """Read UTF-8 text, without the mark that some editors put in front, lines ending as `\\n`.
+
+    Raises:
+        InputError: the file can't be read or is not UTF-8.
+    """
+    path = Path(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("not UTF-8 text", path=path, fix="save the file as UTF-8") from error
+    except OSError as error:
+        raise _unreadable(error, path) from error
+
+
 def read_json(path: Path | str) -> Any:
     """Read a JSON file.
 
@@ -167,6 +182,8 @@ def _parse(raw: bytes, path: Path, number: int) -> dict[str, Any]:
 def _unreadable(error: OSError, path: Path) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError("no such file", path=path, fix="check the path")
+    if isinstance(error, IsADirectoryError):
+        return InputError("is a folder", path=path, fix="name a file, perhaps one in it")
     return InputError(f"can't be read ({error.strerror})", path=path, fix="check its permissions")
 
 

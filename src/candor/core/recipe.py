@@ -112,7 +112,8 @@ def validated(kind: type[AnyRecipe], values: dict[str, Any], *, source: str | No
         message = str(first["msg"]).removeprefix("Value error, ")
         if key == "kind":
             message, fix = f"{message}: this recipe is for another command", f"name another one ({fix})"
-        raise InputError(f"{message}{entry}", path=source, field=key, fix=fix) from error
+        # What a whole recipe breaks has no key of its own; the message names those that don't go together.
+        raise InputError(f"{message}{entry}", path=source, field=key or None, fix=fix) from error
     for key, value in _flat(recipe.model_dump(mode="json")):
         # Such as a path in another encoding: the run could not write it into its recipe.
         if isinstance(value, str) and not _encodable(value):

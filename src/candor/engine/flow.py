@@ -221,7 +221,7 @@ def check_request(
         raise CandorError(
             f"prompt {index} has {len(request.ids)} tokens; with its completion it does not fit the "
             f"model's context of {context}",
-            fix="shorten the prompt or the chunk size, or use a model with a longer context",
+            fix="lower max_tokens, shorten the prompt or the chunk size, or use a model that reads more",
         )
     named = [token for setting in request.settings for token, _ in setting.logit_bias]
     for token in (min(request.ids), max(request.ids), *named):

@@ -194,8 +194,17 @@ def load_model(
         raise CandorError(f"{dtype}: not an arithmetic type", fix=f"choose one of {', '.join(DTYPES)}")
     device = device or default_device()
     with loading(spec), quiet():
+        place = resolve(spec)
+        config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
+    if any("SequenceClassification" in name for name in config.architectures or ()):
+        # transformers would give it a head for tokens with weights by chance, and say so in a warning only.
+        raise CandorError(
+            f"{spec}: a reward model or another classifier, which writes nothing",
+            fix="name a language model here; a reward model is given as --reward or --proxy",
+        )
+    with loading(spec), quiet():
         model: Any = AutoModelForCausalLM.from_pretrained(
-            resolve(spec),
+            place,
             dtype=DTYPES.get(dtype, dtype),
             use_safetensors=True,
             trust_remote_code=trust_remote_code,

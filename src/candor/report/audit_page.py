@@ -230,13 +230,15 @@ def _proxy_table(evidence: Evidence) -> Table | None:
         if value is None:
             continue
         ends = [number_of(found.get(f"{key}_{side}")) for side in ("low", "high")]
-        words = " ".join(
+        words = ", ".join(
             f"{side} {wording.plain(end)}" for side, end in zip(("at least", "at most"), ends, strict=True)
             if end is not None
         )  # fmt: skip
         rows.append([Cell(label), Cell(wording.plain(value), words)])
     caption = (
-        f"Proxy and gold on the reference’s completions: {found.get('n')} of {found.get('prompts')} prompts"
+        "Proxy and gold on the reference’s side: "
+        f"{wording.count(number_of(found.get('n')))} completions of "
+        f"{wording.count(number_of(found.get('prompts')))} prompts"
     )
     return Table(caption, ["", "Estimate"], rows) if rows else None
 

@@ -73,9 +73,15 @@ def headline(evidence: Evidence) -> str:
     if not own or not tricky:
         return "This run has no results yet."
     return (
-        f"It ranks {wording.percent(own.value)} of held-out pairs rightly, and "
+        f"It ranks {wording.percent(own.value)} of {_held_out(evidence)} rightly, and "
         f"{wording.percent(tricky.value)} of pairs made to mislead."
     )
+
+
+def _held_out(evidence: Evidence) -> str:
+    """What it was measured on."""
+    labels = evidence.text("kind") == "labels"
+    return "good and bad completions of held-out prompts" if labels else "held-out pairs"
 
 
 def lead(evidence: Evidence) -> str:
@@ -91,7 +97,12 @@ def tiles(evidence: Evidence) -> list[Tile]:
     """The numbers that a user looks at first."""
     found = []
     for label, keys, kind, detail in (
-        ("Ranked rightly", ("held_out", "accuracy"), "percent", "of held-out pairs; a coin gets half"),
+        (
+            "Ranked rightly",
+            ("held_out", "accuracy"),
+            "percent",
+            f"of {_held_out(evidence)}; a coin gets half",
+        ),
         ("Made to mislead", ("distrust", "accuracy"), "percent", "of such pairs ranked rightly"),
         ("Longer one wins", ("held_out", "baselines", "longer", "accuracy"), "percent", "as a baseline"),
         ("Calibration error", ("held_out", "ece"), "score", "of σ(difference of rewards)"),
@@ -124,9 +135,11 @@ def accuracy_figure(evidence: Evidence) -> Figure | None:
         estimate = evidence.estimate("held_out", f"where_better_is_{key}")
         if estimate:
             rows.append(Row(label, estimate, "s2"))
-    plot = rows_figure("accuracy", "Held-out pairs ranked rightly", rows, reference=_COIN)
+    what = _held_out(evidence)
+    plot = rows_figure("accuracy", f"{what[:1].upper()}{what[1:]} ranked rightly", rows, reference=_COIN)
     entries = [("reward model", "fill s0", "box"), ("baselines", "fill s1", "box")]
-    entries += [("the reward model, by length", "fill s2", "box")] if len(rows) > 4 else []
+    if any(row.style == "s2" for row in rows):
+        entries.append(("the reward model, by length", "fill s2", "box"))
     caption = (
         "Of other prompts than it learned from. One that goes by length does well only where that is right."
     )

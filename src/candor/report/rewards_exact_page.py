@@ -34,7 +34,7 @@ def render_rewards_exact_page(
     """
     lab = result["lab"]
     shown = [
-        Table(title, columns, [[Cell(text) for text in row] for row in rows])
+        Table(title, columns, [[Cell(row[0]), *map(_cell, row[1:])] for row in rows])
         for title, columns, rows in tables
     ]
     context = {
@@ -50,6 +50,12 @@ def render_rewards_exact_page(
         "command": command,
     }
     return rendered("rewards_exact.html.jinja", context)
+
+
+def _cell(text: str) -> Cell:
+    """A number, and apart from it the interval in brackets behind it, so that narrow columns break there."""
+    number, _, interval = text.partition(" (")
+    return Cell(number, f"({interval}" if interval else "")
 
 
 def exact_figure(result: dict[str, Any]) -> Figure:

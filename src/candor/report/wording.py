@@ -6,6 +6,7 @@ from candor.core.statistics import Estimate
 
 DASH = "–"
 MINUS = "−"
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 VERDICTS = {"correct": "right", "incorrect": "wrong", "not_attempted": "“I don’t know”"}
 
@@ -31,16 +32,18 @@ def points(share: float | None) -> str:
 
 
 def change(value: float | None) -> str:
-    """A difference of scores, with its sign: 0.8553 -> "+0.855"."""
-    return DASH if value is None else _with_sign(value, f"{abs(value):.3f}")
+    """A difference of scores, with its sign: 0.8553 -> "+0.855", -338810.79 -> "−338,811"."""
+    if value is None:
+        return DASH
+    return _with_sign(value, _large(abs(value)) if abs(value) >= 1000 else f"{abs(value):.3f}")
 
 
 def plain(value: float | None) -> str:
-    """A number at three or four significant figures: 21.37 -> "21.4", 1234.0 -> "1,234"."""
+    """A number at three or four significant figures: 21.37 -> "21.4", 1234.0 -> "1,234", 2e14 -> "2·10¹⁴"."""
     if value is None:
         return DASH
     size = abs(value)
-    return _signed(value, f"{size:,.0f}" if size >= 1000 or size == int(size) else f"{size:.3g}")
+    return _signed(value, _large(size) if size >= 1000 or size == int(size) else f"{size:.3g}")
 
 
 def tiny(value: float | None) -> str:
@@ -121,6 +124,14 @@ def humanised(name: str) -> str:
 def task_name(task: str) -> str:
     """A task without the folder of its file: "data/some.jsonl" -> "some.jsonl"."""
     return task.rsplit("/", 1)[-1]
+
+
+def _large(size: float) -> str:
+    """1234.0 -> "1,234"; from a thousand million on as a power of ten."""
+    if size < 1e9:
+        return f"{size:,.0f}"
+    mantissa, _, exponent = f"{size:.2e}".partition("e+")
+    return f"{mantissa.rstrip('0').rstrip('.')}·10{str(int(exponent)).translate(_RAISED)}"
 
 
 def _signed(value: float, text: str) -> str:

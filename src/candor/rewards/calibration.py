@@ -73,10 +73,12 @@ class Calibration:
 
     @property
     def weight_high(self) -> float:
-        """λ's upper limit: the smaller one of `residual_sd_high` and σ̃ · sqrt(1 - r_low²), within prompts.
+        """λ with care: the smaller one of `residual_sd_high` and σ̃ · sqrt(1 - r_low²), within prompts.
 
-        Both are limits of the same number. The second leaves out that σ̃ may be larger than in this sample,
-        which says nothing of how the proxy errs: it is the smaller one where r is small.
+        The first is an upper limit of λ. The second is λ at the lower limit of r with σ̃ as in this sample,
+        which may be smaller than it is: where r is small, and this one the smaller, it is below λ more often
+        than in one of twenty, by some hundredths (`benchmarks/audit.py limits`, shape `weak`). Held back by
+        `residual_sd_high`, which there is about σ̃, a policy could not move at all.
         """
         return min(self.residual_sd_high, chi2_weight(self.sd_proxy, max(0.0, self.r_low)))
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from candor.core.errors import CandorError
 from candor.engine.local import LocalEngine
 from candor.engine.prompts import encode_prompt
 from candor.engine.protocol import Sampling
@@ -66,13 +67,24 @@ class Writer:
         )
 
     def logprobs(self, replies: Replies) -> Floats:
-        """Log-probability of each whole reply under this model, its end included, in the order of `flat`."""
+        """Log-probability of each whole reply under this model, its end included, in the order of `flat`.
+
+        Raises:
+            CandorError: the model gives NaN.
+        """
         pairs = [
             (prompt, ids)
             for prompt, row in zip(self._prompts(replies.problems), replies.tokens, strict=True)
             for ids in row
         ]
-        return np.array([sum(logs) for logs in self._engine.score_tokens(pairs)], np.float64)
+        found = np.array([sum(logs) for logs in self._engine.score_tokens(pairs)], np.float64)
+        if bad := int((~np.isfinite(found)).sum()):
+            raise CandorError(
+                f"{bad} of {len(found)} replies have no finite log-probability under "
+                f"{self._engine.model_name}",
+                fix="its weights may hold NaN: train again with a lower learning rate",
+            )
+        return found
 
     def _prompts(self, problems: Sequence[Problem]) -> list[list[int]]:
         return [encode_prompt(self._tokenizer, self._way.prompt(one)) for one in problems]

@@ -7,6 +7,13 @@ With prompts x ~ D the expectations are over them, too. It has to be the ratio o
 over tokens of each token's χ² is another number and bounds nothing. All functions take log-ratios, in
 float64, since ratios of long completions don't fit a float.
 
+A `cap` M makes the square grow linearly beyond ρ = M, as Huber's loss does:
+
+    χ²_M = E_π₀[h(ρ)]     h(ρ) = (ρ - 1)²  up to M,  (M - 1)² + 2(M - 1)(ρ - M)  beyond
+
+so that no completion counts without limit: of the policy's draws each counts for at most 4M. It is at most
+χ², and E_π[min(ρ, M) ∇ log π] is half its gradient, as E_π[ρ ∇ log π] is half of χ²'s.
+
 Completions have to be drawn from the distributions themselves, at the same temperature for both and without
 top-k or top-p: a truncated distribution gives no probability to what the other one may draw.
 """
@@ -43,17 +50,21 @@ def chi2_of_policy(policy_draws: ArrayLike) -> float:
     return float(np.expm1(_clipped(policy_draws)).mean())
 
 
-def chi2_not_negative(policy_draws: ArrayLike) -> float:
-    """χ² as mean(ρ + 1/ρ - 2) over completions of the policy.
+def chi2_not_negative(policy_draws: ArrayLike, cap: float = np.inf) -> float:
+    """χ² as mean(ρ + 1/ρ - 2) over completions of the policy, with a cap the mean of h(ρ)/ρ.
 
     Unbiased, since E_π[1/ρ] = 1 where π₀ puts nothing where π has nothing, and never negative; but 1/ρ has a
     heavy tail of its own.
     """
     logs = _clipped(policy_draws)
-    return float((np.exp(logs) + np.exp(-logs) - 2).mean())
+    inverse, far = np.exp(-logs), logs > np.log(cap)
+    found = np.exp(logs) + inverse - 2
+    if far.any():
+        found[far] = (cap - 1) * ((cap - 1) * inverse[far] + 2 * (1 - cap * inverse[far]))
+    return float(found.mean())
 
 
-def chi2_pooled(policy_draws: ArrayLike, reference_draws: ArrayLike) -> float:
+def chi2_pooled(policy_draws: ArrayLike, reference_draws: ArrayLike, cap: float = np.inf) -> float:
     """χ² as the mean of 2(ρ - 1)²/(1 + ρ) over as many completions of the policy as of the reference.
 
     With half of each the draws are from the mixture m = (π + π₀)/2, and
@@ -64,14 +75,24 @@ def chi2_pooled(policy_draws: ArrayLike, reference_draws: ArrayLike) -> float:
     Args:
         policy_draws: log-ratios of completions of the policy, [n].
         reference_draws: log-ratios of completions of the reference, [m].
+        cap: M above 1; infinite: χ² itself.
     """
-    return float((pooled_terms(policy_draws).mean() + pooled_terms(reference_draws).mean()) / 2)
+    sides = (pooled_terms(draws, cap).mean() for draws in (policy_draws, reference_draws))
+    return float(sum(sides) / 2)
 
 
-def pooled_terms(log_ratio: ArrayLike) -> Floats:
-    """2(ρ-1)²/(1+ρ) of each, as 2(ρ-1) · tanh(log ρ / 2): no digits are lost near 1, no square overflows."""
+def pooled_terms(log_ratio: ArrayLike, cap: float = np.inf) -> Floats:
+    """2(ρ-1)²/(1+ρ) of each, as 2(ρ-1) · tanh(log ρ / 2): no digits are lost near 1, no square overflows.
+
+    Beyond a cap it is 2h(ρ)/(1+ρ).
+    """
     logs = _clipped(log_ratio)
-    return 2 * np.expm1(logs) * np.tanh(logs / 2)
+    found = 2 * np.expm1(logs) * np.tanh(logs / 2)
+    far = logs > np.log(cap)
+    if far.any():
+        ratio = np.exp(logs[far])
+        found[far] = 2 * (cap - 1) * ((cap - 1) / (1 + ratio) + 2 * ((ratio - cap) / (1 + ratio)))
+    return found
 
 
 def effective_samples(log_ratio: ArrayLike) -> float:

@@ -59,5 +59,5 @@ class ProblemSet:
             f"the task {self.task.name} has {len(found)} problems beside the {len(apart)} that are held out; "
             f"a step wants {count}",
             fix=f"hold out fewer (--set rl.held_out={max(1, len(self.held_out) // 4)}) or ask fewer in a "
-            "step (--prompts)",
+            f"step (--set rl.prompts={max(1, len(found))})",
         )

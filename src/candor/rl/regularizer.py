@@ -123,7 +123,9 @@ class ChiSquare:
 
     Args:
         weight: λ, in units of the reward.
-        cap: largest ratio, in the penalty and in χ² alike: a completion beyond it is held back as one at it.
+        cap: largest ratio in the penalty: a completion beyond it is held back as one at it. What is
+            penalised is then √χ²_cap (`divergence`), whose gradient this is; it is χ² where no ratio is
+            beyond, and less where one is: there the objective is no longer a lower bound.
         reference_samples: completions of the reference for each prompt of a step.
     """
 
@@ -175,12 +177,12 @@ class MaxMin:
 
 
 def _distance(seen: Seen, cap: float) -> tuple[Floats, float]:
-    """The policy's ratios [completions] and χ², both with ratios of at most `cap`."""
-    largest = np.log(cap)
-    own = np.minimum(seen.log_ratios, largest)
+    """The policy's ratios [completions], of at most `cap`, and χ²_cap."""
+    own = seen.log_ratios
+    ratio_N = np.exp(np.minimum(own, np.log(cap)))
     if seen.reference_draws is None:
-        return np.exp(own), divergence.chi2_not_negative(own)
-    return np.exp(own), divergence.chi2_pooled(own, np.minimum(seen.reference_draws, largest))
+        return ratio_N, divergence.chi2_not_negative(own, cap)
+    return ratio_N, divergence.chi2_pooled(own, seen.reference_draws, cap)
 
 
 def _like(seen: Seen, values_N: Floats) -> Floats:

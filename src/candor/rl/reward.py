@@ -49,9 +49,18 @@ class Reward:
         """The sample's reward.
 
         Raises:
-            CandorError: the function returned no finite number.
+            CandorError: the function failed, or returned no finite number.
         """
-        value = self.function(**{name: getattr(sample, name) for name in self.needs})
+        try:
+            value = self.function(**{name: getattr(sample, name) for name in self.needs})
+        except CandorError:
+            raise
+        except Exception as error:  # the user's program may fail in any way
+            raise CandorError(
+                f"the reward '{self.name}' failed for a completion of problem {sample.problem.id} "
+                f"({type(error).__name__}: {error}): {sample.completion!r:.80}",
+                fix="mend the function, and try it on an empty completion and on one that was cut",
+            ) from error
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -171,6 +180,11 @@ class Scorer(Protocol):
     def score(self, samples: Sequence[Sample]) -> Sequence[float]:
         """A finite reward for each sample."""
         ...
+
+
+def registered(spec: str) -> bool:
+    """Whether a reward is kept under this name, a weight behind `=` aside."""
+    return spec.partition("=")[0] in _REGISTRY
 
 
 def rewards_of(specs: Sequence[str]) -> Weighted:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from candor.core.recipe import Settings
 from candor.rl.regularizer import RegularizerSettings
@@ -83,6 +83,16 @@ class LearningSettings(Settings):
     checkpoint_seconds: float = Field(
         default=120.0, ge=0, description="Save the state for a killed run this often; 0: each step."
     )
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> Self:
+        if self.samples == 1 and self.advantage != "reinforce++":
+            raise ValueError(
+                f"samples has to be 2 or more with the advantage {self.advantage}: one completion of a "
+                "prompt has nothing to be compared with, and nothing would be learned (reinforce++ compares "
+                "with the batch)"
+            )
+        return self
 
     def rate(self, weights: int) -> float:
         """The learning rate for a model of so many weights."""

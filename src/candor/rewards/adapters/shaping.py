@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from candor.core.errors import CandorError
 from candor.rl.regularizer import ChiSquare, Seen
 
 Floats = NDArray[np.float64]
@@ -29,8 +30,17 @@ def shaped_rewards(
         regularizer: with λ = sd(e) (`calibrate(...).residual_sd`) or another weight, and the largest ratio.
         reference_draws: log-ratios of completions of the reference; None: χ² from the policy's own
             completions alone, whose 1/ρ has a heavy tail.
+
+    Raises:
+        CandorError: a log-ratio is NaN or infinite: one would make χ², and with it every reward, NaN.
     """
     rewards_N, log_ratio_N = np.asarray(rewards, np.float64), np.asarray(log_ratio, np.float64)
+    given = log_ratio_N if reference_draws is None else np.append(log_ratio_N, reference_draws)
+    if bad := int((~np.isfinite(given)).sum()):
+        raise CandorError(
+            f"{bad} of {len(given)} log-ratios of policy and reference are no finite numbers, so χ² is none",
+            fix="look for NaN among the log-probabilities, and for a policy whose weights are no numbers",
+        )
     seen = Seen(
         rewards_PS=rewards_N[None, :],
         policy_NT=log_ratio_N[:, None],

@@ -39,15 +39,22 @@ except ImportError as error:
 
 # A reward function as TRL calls it: prompts, completions, completion_ids and the data set's other columns.
 RewardFunction = Callable[..., Sequence[float | None]]
-# What the theorem takes for granted: no k3 in the loss, rewards in their own units, draws from all there is.
-_FIXED = {"beta": 0.0, "scale_rewards": "none", "temperature": 1.0, "top_p": 1.0, "top_k": 0}
+# What the theorem takes for granted: no k3 in the loss, rewards in their own units, draws from all there is
+# (`generation_kwargs` would change them unseen), and every completion learned from.
+_FIXED = {
+    "beta": 0.0, "scale_rewards": "none", "temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": None,
+    "repetition_penalty": 1.0, "generation_kwargs": None, "mask_truncated_completions": False,
+}  # fmt: skip
+# One number divides the sums of all completions; in others each is divided by its own length, or weighed.
+_LOSSES = ("dr_grpo", "dapo", "bnpo")
 
 
 def chi2_config(**settings: Any) -> Any:
     """A GRPOConfig as the theorem needs it.
 
     Args:
-        settings: as for GRPOConfig. `beta`, `scale_rewards`, `temperature`, `top_p` and `top_k` are given.
+        settings: as for GRPOConfig. `beta`, `scale_rewards`, `mask_truncated_completions` and what changes
+            how completions are drawn are given; `loss_type` is dr_grpo, dapo or bnpo.
 
     Raises:
         CandorError: a setting contradicts these.
@@ -57,9 +64,17 @@ def chi2_config(**settings: Any) -> Any:
             raise CandorError(
                 f"{name} is {settings[name]!r} and has to be {value!r} with √χ²", fix=f"leave {name} out"
             )
-    # One number divides the sums of all completions: a mean over its own tokens would weigh each by length.
-    settings.setdefault("loss_type", "dr_grpo")
+    _need_plain_loss(settings.setdefault("loss_type", _LOSSES[0]))
     return GRPOConfig(**settings)
+
+
+def _need_plain_loss(name: str) -> None:
+    if name not in _LOSSES:
+        raise CandorError(
+            f"loss_type is {name!r}, whose gradient is not that of E[R] - λ√χ²: it weighs completions by "
+            "their length or clips them apart",
+            fix=f"choose one of {', '.join(_LOSSES)}",
+        )
 
 
 class ChiSquareGRPOTrainer(GRPOTrainer):
@@ -82,6 +97,7 @@ class ChiSquareGRPOTrainer(GRPOTrainer):
                     f"{name} is {found!r} and has to be {value!r} with √χ²",
                     fix="make the configuration with candor.rewards.adapters.trl.chi2_config",
                 )
+        _need_plain_loss(self.args.loss_type)
         self._regularizer = ChiSquare(chi2_weight, cap)
         self._rewards: torch.Tensor | None = None
         model = self.accelerator.unwrap_model(self.model)

@@ -1,11 +1,12 @@
-"""√χ² in verl's PPO trainer. NOT RUN INSIDE verl: written against its source of January 2026 (b178a3c).
+"""√χ² in verl's PPO trainers: in its registry and functions as they are in 0.9.1; no training was run.
 
-    import verl.trainer.ppo.core_algos, verl.trainer.ppo.ray_trainer
+    from verl.trainer.ppo import core_algos, ray_trainer
+    from verl.trainer.ppo.v1 import trainer_base
     from candor.rewards.adapters.verl import install
 
-    install(verl.trainer.ppo.core_algos, verl.trainer.ppo.ray_trainer, weight=calibration.residual_sd)
+    install(core_algos, ray_trainer, trainer_base, weight=calibration.residual_sd)
 
-to be done in the process that runs `RayPPOTrainer.fit`, with
+(versions without `v1` have the first two), to be done in the process that runs the trainer's `fit`, with
 
     algorithm.adv_estimator=candor_chi2             algorithm.use_kl_in_reward=True
     actor_rollout_ref.actor.use_kl_loss=False       actor_rollout_ref.rollout.temperature=1.0
@@ -25,28 +26,41 @@ from typing import Any
 import numpy as np
 import torch
 
+from candor.core.errors import CandorError
 from candor.rewards.adapters.shaping import group_centred, shaped_rewards
 from candor.rl.regularizer import ChiSquare
 
 NAME = "candor_chi2"
 
 
-def install(core_algos: Any, ray_trainer: Any, *, weight: float, cap: float = 1e4) -> None:
+def install(core_algos: Any, *trainers: Any, weight: float, cap: float = 1e4) -> None:
     """Put √χ² into verl's modules.
 
     Args:
         core_algos: `verl.trainer.ppo.core_algos`, whose registry gets the estimator `candor_chi2`.
-        ray_trainer: `verl.trainer.ppo.ray_trainer`, whose `apply_kl_penalty` is replaced.
+        trainers: modules with an `apply_kl_penalty`, which is replaced: `verl.trainer.ppo.ray_trainer`, and
+            `verl.trainer.ppo.v1.trainer_base`, which takes that name from it when it is imported.
         weight: λ, in units of the reward.
         cap: largest ratio that counts.
+
+    Raises:
+        CandorError: a module has no `apply_kl_penalty`: training would go on without √χ².
     """
+    for module in trainers:
+        if not hasattr(module, "apply_kl_penalty"):
+            raise CandorError(
+                f"{getattr(module, '__name__', module)} has no apply_kl_penalty to replace",
+                fix="name the module in which verl's trainer shapes rewards (0.9.1: ppo.ray_trainer and "
+                "ppo.v1.trainer_base)",
+            )
     core_algos.register_adv_est(NAME)(chi2_advantage)
     regularizer = ChiSquare(weight, cap)
 
     def apply_kl_penalty(data: Any, kl_ctrl: Any, kl_penalty: str = "kl") -> tuple[Any, dict[str, float]]:
         return apply_chi2_penalty(data, regularizer)
 
-    ray_trainer.apply_kl_penalty = apply_kl_penalty
+    for module in trainers:
+        module.apply_kl_penalty = apply_kl_penalty
 
 
 def apply_chi2_penalty(data: Any, regularizer: ChiSquare) -> tuple[Any, dict[str, float]]:
@@ -100,9 +114,17 @@ def chi2_advantage(
 
     Returns:
         Advantages and returns, which are the same, [completions, tokens].
+
+    Raises:
+        CandorError: each prompt has one completion only.
     """
     if index is None:
         raise ValueError("verl passed no uid: rewards can't be compared within prompts")
+    if len(index) > 1 and len(np.unique(index)) == len(index):
+        raise CandorError(
+            "every prompt has one completion, with nothing to compare it with: all advantages would be 0",
+            fix="set actor_rollout_ref.rollout.n to 2 or more",
+        )
     with torch.no_grad():
         rewards = token_level_rewards.double().sum(dim=-1)
         centred = group_centred(rewards.cpu().numpy(), index)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from candor.core.errors import InputError, unwritable
+from candor.rewards.audit.log import ROUNDING
 
 
 class AuditLog:
@@ -61,14 +62,16 @@ class AuditLog:
             fields: the same for all: `temperature`, `top_p`, a `step`.
 
         Raises:
-            InputError: the columns differ in length.
+            InputError: the columns differ in length, a log-probability is NaN, infinite or above 0, or a
+                reward is infinite. Nothing of the call is written then.
         """
-        columns: dict[str, Any] = {"prompt": list(prompts), "proxy": _numbers(proxy)}
-        columns |= {"logp_policy": _numbers(logp_policy), "logp_reference": _numbers(logp_reference)}
+        columns: dict[str, Any] = {"prompt": list(prompts), "proxy": self._rewards("proxy", proxy)}
+        columns |= {
+            "logp_policy": self._logprobs("logp_policy", logp_policy),
+            "logp_reference": self._logprobs("logp_reference", logp_reference),
+        }
         if gold is not None:
-            columns["gold"] = [
-                None if value is not None and np.isnan(value) else value for value in _numbers(gold)
-            ]
+            columns["gold"] = [None if np.isnan(value) else value for value in self._rewards("gold", gold)]
         if completions is not None:
             columns["completion"] = list(completions)
         if len({len(column) for column in columns.values()}) > 1:
@@ -79,11 +82,32 @@ class AuditLog:
         for row in zip(*columns.values(), strict=True):
             entry = {**dict(zip(columns, row, strict=True)), "source": source, **fields}
             if not np.isnan(entry["proxy"]):
-                # Sums of float32 that are all 0 may come out above 0.
-                entry |= {name: min(0.0, entry[name]) for name in ("logp_policy", "logp_reference")}
                 self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _logprobs(self, name: str, values: ArrayLike) -> list[float]:
+        found = _numbers(values)
+        bad = [value for value in found if not -np.inf < value <= ROUNDING]
+        if bad:
+            raise InputError(
+                f"{len(bad)} of {len(found)} are no log-probabilities, the first is {bad[0]:g}",
+                path=self.path,
+                field=name,
+                fix="sum log-probabilities over the drawn tokens: finite numbers of at most 0",
+            )
+        return [min(0.0, value) for value in found]
+
+    def _rewards(self, name: str, values: ArrayLike) -> list[float]:
+        found = _numbers(values)
+        if np.isinf(found).any():
+            raise InputError(
+                f"{int(np.isinf(found).sum())} of {len(found)} rewards are infinite",
+                path=self.path,
+                field=name,
+                fix="give finite numbers, or NaN where there is no reward",
+            )
+        return found
 
     def close(self) -> None:
         """End the file."""

@@ -65,9 +65,10 @@ def identities(log: Log, *, confidence: float = 0.99, seed: int = 0) -> tuple[Id
         means = prompt_means(ratios, log.prompt[side], log.prompts)
         means = means[np.isfinite(means)]
         one = limits(means[:, None], lambda m: m[..., 0], confidence=0.5 + confidence / 2, seed=seed)
-        spread = float(np.ptp(means)) > 0
-        # Equal everywhere (both are one model) is no interval of width 0 that a rounding error falls out of.
-        low, high = (one.low, one.high) if spread else (one.value - 1e-6, one.value + 1e-6)
+        low, high = one.low, one.high
+        if len(means) > 1 and not np.ptp(means):
+            # Equal everywhere, as of one model: no interval of width 0 that a rounding error falls out of.
+            low, high = one.value - 1e-6, one.value + 1e-6
         low, high = (float(end) if np.isfinite(end) else None for end in (low, high))
         found.append(Identity(name, Estimate(one.value, low, high, int(side.sum()))))
     return found[0], found[1]
@@ -75,15 +76,26 @@ def identities(log: Log, *, confidence: float = 0.99, seed: int = 0) -> tuple[Id
 
 def objections(log: Log, both: tuple[Identity, Identity]) -> list[Objection]:
     """Everything that is odd about a log."""
-    return [*_sampling(log), *_identities(both), *_duplicates(log), *_prompts(log)]
+    return [*_one_model(log), *_sampling(log), *_identities(both), *_duplicates(log), *_prompts(log)]
+
+
+def _one_model(log: Log) -> list[Objection]:
+    if log.log_ratio.any():
+        return []
+    text = (
+        "Both log-probabilities are the same for every completion: by this log the policy is the reference. "
+        "If it was trained, one model was loaded twice, or one model's log-probabilities were logged twice."
+    )
+    return [Objection("one model", text)]
 
 
 def _sampling(log: Log) -> list[Objection]:
     found = []
     if count := int(log.truncated.sum()):
         text = (
-            f"{count:,} completions were drawn with top_p below 1: what was cut off has probability 0 under "
-            "the one and not under the other, and χ² has no meaning. Draw with top_p 1 and no top_k."
+            f"{count:,} completions were drawn with top_p below 1, top_k or min_p: what was cut off has "
+            "probability 0 under the one and not under the other, and χ² has no meaning. Draw with top_p 1 "
+            "and neither of the others."
         )
         found.append(Objection("truncated sampling", text))
     reference, policy = log.temperatures

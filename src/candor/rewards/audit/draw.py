@@ -6,6 +6,7 @@ texts, never from decoding: they then differ by what the models differ, and not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from candor.engine.protocol import Sampling
 from candor.rewards.audit.log import Entry
 from candor.rewards.audit.recipe import DrawSettings
 from candor.rewards.rlhf.prompts import PromptSet, read_prompts
-from candor.rewards.rlhf.proxy import function_of, scorer_of
+from candor.rewards.rlhf.proxy import need_scorer, scorer_of
 from candor.rl.problem import Problem
 from candor.rl.reward import Sample
 
@@ -56,7 +57,7 @@ def draw(settings: DrawSettings, seed: int, reporter: Reporter) -> list[Entry]:
     prompts = read_prompts(Path(settings.prompts))
     ahead = [spec for spec in (settings.proxy, settings.gold) if spec is not None]
     for spec in ahead:
-        function_of(spec)  # before the long work
+        need_scorer(spec)  # before the long work
     engines: dict[Source, LocalEngine] = {name: _engine(settings, name, reporter) for name in _SOURCES}
     reference = engines["reference"]
     _need_same_tokens(reference, engines["policy"])
@@ -140,9 +141,14 @@ def _scored(engine: LocalEngine, drawn: Sequence[Drawn], name: str, reporter: Re
         for start in range(0, len(drawn), 256):
             part = drawn[start : start + 256]
             scores = engine.score_tokens([(one.prompt_ids, one.token_ids) for one in part])
-            found += [min(0.0, sum(tokens)) for tokens in scores]
+            found += [sum(tokens) for tokens in scores]
             bar.advance(len(part))
-    return found
+    if bad := sum(not math.isfinite(value) for value in found):
+        raise CandorError(
+            f"{bad} of {len(found)} completions have no finite log-probability under {engine.model_name}",
+            fix="its weights may hold NaN: take another checkpoint, or --set draw.dtype=float32",
+        )
+    return [min(0.0, value) for value in found]
 
 
 def _rewarded(

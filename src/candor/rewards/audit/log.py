@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from candor.core.errors import InputError
 from candor.core.files import read_jsonl
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # A sum of float32 log-probabilities that are all 0 may come out a little above.
-_ROUNDING = 1e-3
+ROUNDING = 1e-3
 
 _FIXES = {
     "logp_policy": "log the sum over the drawn tokens of log-probabilities under the policy, at most 0",
@@ -34,10 +34,21 @@ _FIXES = {
     "source": 'write "reference" or "policy": which of the two drew the completion',
     "prompt": "log the prompt, or an id of it that is the same on both sides",
     "top_p": "a number above 0 and at most 1",
+    "top_k": "a whole number; 0 or -1 where all tokens could be drawn",
+    "min_p": "a number of at least 0 and below 1",
     "temperature": "a number above 0",
 }
 
-LogProbability = Annotated[float, Field(le=_ROUNDING)]
+
+def _no_text(value: Any) -> Any:
+    """A number in quotes may be one with a decimal comma, or the number of something else."""
+    if isinstance(value, str):
+        raise ValueError(f"expected a number, found the text {value!r:.40}")  # noqa: TRY004 (pydantic's)
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_text)]
+LogProbability = Annotated[Number, Field(le=ROUNDING)]
 
 
 class Entry(BaseModel):
@@ -47,15 +58,22 @@ class Entry(BaseModel):
 
     prompt: str | int
     source: Literal["reference", "policy"]
-    proxy: float
-    gold: float | None = None
+    proxy: Number
+    gold: Number | None = None
     logp_policy: LogProbability
     logp_reference: LogProbability
     completion: str | None = None
     tokens_policy: int | tuple[int, ...] | None = None  # how many, or which
     tokens_reference: int | tuple[int, ...] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None  # 0 and -1: of all tokens
+    min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
     temperature: Annotated[float, Field(gt=0)] | None = None
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it says that unlikely tokens could not be drawn."""
+        return (self.top_p or 1.0) < 1 or (self.top_k or 0) > 0 or (self.min_p or 0.0) > 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,7 @@ class Log:
         log_ratio: log ρ = log π - log π₀.
         logp_own: log-probability under whatever drew it.
         text: the completion, or what stands for it where it was not logged.
-        truncated: whether the log says that it was drawn with top_p below 1.
+        truncated: whether the log says that it was drawn with top_p, top_k or min_p.
         temperatures: those that the log names, of the reference's and of the policy's completions.
     """
 
@@ -150,7 +168,7 @@ def as_log(entries: Sequence[Entry], path: Path | str | None = None) -> Log:
         text=tuple(
             f"{e.logp_policy} {e.logp_reference}" if e.completion is None else e.completion for e in entries
         ),
-        truncated=np.array([entry.top_p is not None and entry.top_p < 1 for entry in entries]),
+        truncated=np.array([entry.truncated for entry in entries]),
         temperatures=tuple(  # type: ignore[arg-type]
             frozenset(e.temperature for e in entries if e.temperature is not None and e.source == side)
             for side in ("reference", "policy")

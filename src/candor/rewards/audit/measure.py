@@ -107,7 +107,7 @@ def _calibrated(log: Log, labelled: NDArray[np.bool_], how: dict) -> tuple[Calib
     try:
         return calibrate(log.proxy[ours], log.gold[ours], log.prompt[ours], **how), ""
     except InputError as error:
-        return None, error.message
+        return None, error.message.removeprefix(f"field '{error.field}': ")
 
 
 def _correlation(log: Log, labelled: NDArray[np.bool_], how: dict) -> Limits | None:

@@ -64,7 +64,7 @@ def meaning(audit: Audit) -> str:
     if audit.state == "HACKING":
         return (
             "More training on this proxy makes it worse. Go back to an earlier checkpoint, or train again "
-            "with the √χ² regulariser at the λ given below."
+            "with the √χ² regulariser at the λ of this audit."
         )
     if audit.state == "NOT APPLICABLE":
         r = audit.measured.r
@@ -132,22 +132,21 @@ def _for_gold(audit: Audit) -> list[str]:
 
 def _for_certificate(audit: Audit) -> list[str]:
     measured, calibration, cautious = audit.measured, audit.measured.calibration, audit.measured.cautious
-    if calibration is None or cautious is None:
+    if calibration is None or cautious is None or not measured.distance.chi2.value > 0:
         return []
-    found, ratio = [], cautious.ratio
-    distance = measured.distance
+    ratio = cautious.ratio
+    if not ratio.value > calibration.residual_sd:
+        return [
+            "No number of completions would give a certificate: even at the estimates the policy has gone "
+            "farther than this proxy's gain can vouch for. A checkpoint nearer to the reference may have one."
+        ]
+    found, distance = [], measured.distance
     effective = min(distance.effective_reference, distance.effective_policy)
     if effective < LEAST_EFFECTIVE:
         found.append(
             f"For a certificate, about {_rounded(math.ceil(LEAST_EFFECTIVE / effective))} times as many "
             f"completions of each side: these are worth {effective:.1f}, and {LEAST_EFFECTIVE} are needed."
         )
-    if not ratio.value > calibration.residual_sd:
-        found.append(
-            "No number of completions would give a certificate: even at the estimates the policy has gone "
-            "farther than this proxy's gain can vouch for. A checkpoint nearer to the reference may have one."
-        )
-        return found
     if ratio.low > calibration.residual_sd_high or not math.isfinite(ratio.low) or ratio.low <= 0:
         return found
     # Both limits are about normal in the logarithm, and fall with the square root of the number of prompts.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BANDIT_NAMES = {
     "reference": "reference",
     "none": "no penalty",
@@ -45,7 +47,23 @@ class Told:
 
 def told(lab: str, found: dict[str, Any]) -> Told:
     """A laboratory's result ("bandit", "tomato" or "enumerated") in words."""
-    return _LABS[lab](found)
+    plain = _LABS[lab](found)
+    tables = [
+        (title, columns, [[_set(text) for text in row] for row in rows])
+        for title, columns, rows in plain.tables
+    ]
+    return Told(_set(plain.headline), tables, [_set(text) for text in plain.sentences])
+
+
+def _set(text: str) -> str:
+    """Numbers as they are set: a minus in front, powers of ten as such."""
+    text = re.sub(r"(?<![\w.)])-(?=\d)", "−", text).replace(" - ", " − ")
+    return re.sub(r"(\d)e([+-])0*(\d+)", _power, text)
+
+
+def _power(found: re.Match[str]) -> str:
+    sign = "⁻" if found[2] == "-" else ""
+    return f"{found[1]}·10{sign}{found[3].translate(_RAISED)}"
 
 
 def _bandit(found: dict[str, Any]) -> Told:
@@ -177,7 +195,7 @@ def _tomato(found: dict[str, Any]) -> Told:
 def _enumerated(found: dict[str, Any]) -> Told:
     facts, runs = found["facts"], found["runs"]
     claims = [
-        [claim["says"], f"{claim['difference']:.1e}", "same" if claim["same"] else "not the same",
+        [claim["says"], _difference(claim["difference"]), "same" if claim["same"] else "not the same",
          "holds" if claim["holds"] else "FAILS"]
         for claim in found["claims"]
     ]  # fmt: skip
@@ -210,12 +228,12 @@ def _enumerated(found: dict[str, Any]) -> Told:
         [
             (
                 "Gradients over all 4,096 completions: is that of … the gradient of …?",
-                ["", "difference", "claimed", ""],
+                ["", "difference", "claimed", "found"],
                 claims,
             ),
             (
                 f"Trained for {facts['steps']} steps of {facts['samples']} samples; everything else is exact",
-                ["", "true", "proxy", "χ²", "estimate", "true gain, σ", "max-min bound", ""],
+                ["", "true", "proxy", "χ²", "its estimate", "true gain, σ", "max-min bound", "verdict"],
                 trained,
             ),
             (
@@ -248,10 +266,15 @@ _LABS: dict[str, Callable[[dict[str, Any]], Told]] = {
 }
 
 
+def _difference(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.1e}"
+
+
 def _bounds(row: dict[str, Any]) -> list[str]:
     return [
         f"{row['chi2']:.3g}",
-        *(f"{row[name] + 0.0:+.3f}" for name in ("true_gain", "max_min", "theorem")),
+        # Rounded first: what is below 0 by rounding alone is not -0.000.
+        *(f"{round(row[name], 3) + 0.0:+.3f}" for name in ("true_gain", "max_min", "theorem")),
     ]
 
 

@@ -1,9 +1,10 @@
 """The laboratory: a reference that writes replies, reward models that misjudge them, a policy for each arm.
 
-base/               world      the reference policy, pretrained on replies
+base/               world      the reference policy, pretrained on replies; questions.txt: those held out
 members/            rewards    reward models from noisy preferences between the reference's replies
 calibration.json    labels     how far each arm's proxy is to be trusted, from a small labelled sample
 arms/NAME.json      learn      what each policy's steps and its replies to held-out questions were worth
+policies/NAME/      learn      the policies, for `candor audit`
 metrics.json        compare    all arms beside the reference, paired by question
 """
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from transformers import PreTrainedModel
 
-from candor.core.files import read_json, write_json, write_jsonl
+from candor.core.files import read_json, write_json, write_jsonl, write_text
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.model.load import load_model, save_checkpoint
@@ -42,6 +42,8 @@ class HackingRun:
         """Pretrain the reference."""
         self.reporter.say("pretraining the reference policy")
         save_checkpoint(self._lab.reference(), self._lab.tokenizer, self.run.path("base"))
+        questions = "".join(f"{one.question}\n" for one in self._lab.held_out)
+        write_text(self.run.path("questions.txt"), questions)  # for `candor audit`
 
     def rewards(self) -> None:
         """Train the reward models."""
@@ -68,6 +70,7 @@ class HackingRun:
                 policy = self._base()
                 steps = self._learned(policy, arm, trusted, spec)
                 after = self._lab.judged(policy, reference, trusted)
+                save_checkpoint(policy, self._lab.tokenizer, self.run.path("policies", file.stem))
             found = {
                 "arm": spec,
                 "calibration": trusted.calibration.as_dict(),

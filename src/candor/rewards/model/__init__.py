@@ -7,7 +7,14 @@ either left, or any checkpoint with one label.
 """
 
 from candor.rewards.model.checkpoint import read_reward, save_reward
-from candor.rewards.model.ensemble import EnsembleReward, averaged, combined, load_reward, members
+from candor.rewards.model.ensemble import (
+    EnsembleReward,
+    averaged,
+    combined,
+    load_reward,
+    members,
+    need_rewards,
+)
 from candor.rewards.model.pairs import Labelled, Pair
 from candor.rewards.model.scorer import RewardModel
 from candor.rewards.model.settings import RewardSettings
@@ -24,6 +31,7 @@ __all__ = [
     "combined",
     "load_reward",
     "members",
+    "need_rewards",
     "read_reward",
     "save_reward",
     "train_reward",

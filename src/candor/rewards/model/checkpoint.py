@@ -76,16 +76,8 @@ def read_reward(
     Raises:
         CandorError: there is none by that name, it can't be read, or it is no reward model.
     """
-    place = resolve(spec)
+    place = need_reward(spec, trust_remote_code=trust_remote_code)
     with loading(spec), quiet():
-        config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
-        names = config.architectures or []
-        if not any("SequenceClassification" in name for name in names) or config.num_labels != 1:
-            raise CandorError(
-                f"{spec}: not a reward model ({', '.join(names) or 'no architecture'} with "
-                f"{config.num_labels} labels)",
-                fix="name a checkpoint of `candor reward train`, or a sequence classification with one label",
-            )
         classifier: Any = AutoModelForSequenceClassification.from_pretrained(
             place,
             dtype=DTYPES.get(dtype, dtype),
@@ -101,6 +93,33 @@ def read_reward(
     model = _causal(classifier).to(device or default_device())  # type: ignore[arg-type]
     tokenizer = load_tokenizer(spec, trust_remote_code=trust_remote_code)
     return RewardModel(model, tokenizer, head, name=spec)
+
+
+def need_reward(spec: str, *, trust_remote_code: bool = False) -> str:
+    """See, by its configuration alone, that there is a reward model by that name.
+
+    Returns:
+        What transformers loads it by.
+
+    Raises:
+        CandorError: there is none, or it is no reward model.
+    """
+    if not Path(spec).expanduser().exists() and spec.count("/") != 1:
+        raise CandorError(
+            f"{spec}: no reward model by that name",
+            fix="name the folder of a run of `candor reward train`, a checkpoint's, or a hub id (org/name)",
+        )
+    place = resolve(spec)
+    with loading(spec), quiet():
+        config = AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
+    names = config.architectures or []
+    if not any("SequenceClassification" in name for name in names) or config.num_labels != 1:
+        raise CandorError(
+            f"{spec}: not a reward model ({', '.join(names) or 'no architecture'} with "
+            f"{config.num_labels} labels)",
+            fix="name a checkpoint of `candor reward train`, or a sequence classification with one label",
+        )
+    return place
 
 
 def _causal(classifier: Any) -> PreTrainedModel:

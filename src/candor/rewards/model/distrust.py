@@ -93,11 +93,13 @@ def verdict_of(  # noqa: PLR0911  (each return is one verdict)
         return Verdict("coin", "Not tested: there are too few adversarial pairs.")
     at = f"{tricky.value:.0%} ({tricky.low:.0%} to {tricky.high:.0%}) of {tricky.n} pairs made to mislead"
     own = "" if held_out.value is None else f"{held_out.value:.0%} of held-out pairs"
-    if held_out.low is None or held_out.low <= 0.5:
-        return Verdict(
-            "unlearned",
-            f"Not to be trusted: on pairs like its own it is no better than a coin ({own}).",
-        )
+    if held_out.value is None:
+        return Verdict("unlearned", "Not to be trusted: nothing was held out to compare completions by.")
+    if held_out.low is None or held_out.high is None or held_out.low <= 0.5:
+        worse = held_out.high is not None and held_out.high <= 0.5
+        what = "is no better than" if worse else "can't be told from"
+        said = f"{own}, {held_out.n} of them"
+        return Verdict("unlearned", f"Not to be trusted: on pairs like its own it {what} a coin ({said}).")
     if tricky.high < 0.5:
         return Verdict(
             "looks",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from candor.core.errors import CandorError, did_you_mean
 from candor.engine.protocol import Prompt
-from candor.rewards.model.checkpoint import read_reward
+from candor.rewards.model.checkpoint import need_reward, read_reward
 from candor.rewards.model.scorer import RewardModel
 
 Combination = Literal["mean", "worst", "uncertainty"]
@@ -127,30 +127,40 @@ def load_reward(
     Raises:
         CandorError: as `read_reward`; the combination is unknown, or asked of what is no ensemble.
     """
+    ensemble = [read_reward(spec, **how) for spec in _parts(path, combine)]
+    if not member_folders(Path(path)) or combine == "averaged":
+        return ensemble[0]
+    return EnsembleReward(ensemble, combine=cast("Combination", combine or "mean"), caution=caution)
+
+
+def need_rewards(path: Path | str, combine: str | None = None, *, trust_remote_code: bool = False) -> None:
+    """See, without reading any weights, that `load_reward` will find what it needs; raises as it does."""
+    for spec in _parts(path, combine):
+        need_reward(spec, trust_remote_code=trust_remote_code)
+
+
+def _parts(path: Path | str, combine: str | None) -> list[str]:
+    """The checkpoints that a reward by this path and combination is made of."""
     known = (*get_args(Combination), "averaged")
     if combine is not None and combine not in known:
         raise CandorError(
             f"no combination by the name '{combine}'",
             fix=f"{did_you_mean(combine, known)}there are: {', '.join(known)}",
         )
-    ensemble = bool(member_folders(Path(path)))
-    if combine == "averaged" and ensemble:
+    folders = member_folders(Path(path))
+    if combine == "averaged" and folders:
         if not (Path(path) / AVERAGED / "config.json").is_file():
             raise CandorError(
                 f"{path}: the members' weights were not averaged",
                 fix="train with --averaged, or combine by mean, worst or uncertainty",
             )
-        return read_reward(str(Path(path) / AVERAGED), **how)
-    if ensemble:
-        return EnsembleReward(
-            members(path, **how), combine=cast("Combination", combine or "mean"), caution=caution
-        )
-    if combine in ("worst", "uncertainty"):
+        return [str(Path(path) / AVERAGED)]
+    if combine in ("worst", "uncertainty") and not folders:
         raise CandorError(
             f"{path}: one reward model, of which there is nothing to combine by '{combine}'",
             fix="train several: candor reward train --members 4",
         )
-    return read_reward(str(path), **how)
+    return list(map(str, folders)) or [str(path)]
 
 
 def member_folders(path: Path) -> list[Path]:

@@ -90,6 +90,26 @@ def check_kind(preferences: Preferences) -> bool:
     return kinds == {Pair}
 
 
+def need_something_to_tell(preferences: Preferences) -> None:
+    """See that something can be learned from what is to be learned from.
+
+    Raises:
+        CandorError: every weight is 0, or all labels are the same.
+    """
+    if not any(one.weight > 0 for one in preferences):
+        raise CandorError(
+            f"all {len(preferences):,} rows to learn from have the weight 0",
+            fix="give some a weight above 0, or leave `weight` out",
+        )
+    labels = {one.label for one in preferences if isinstance(one, Labelled) and one.weight > 0}
+    if len(labels) == 1:
+        raise CandorError(
+            f"all {len(preferences):,} completions to learn from are labelled {str(*labels).lower()}: there "
+            "is nothing to tell good from bad by",
+            fix="give completions of both kinds, best of the same prompts",
+        )
+
+
 def split_by_prompt(
     preferences: Sequence[AnyPreference], held_out: float, seed: int = 0
 ) -> tuple[list[AnyPreference], list[AnyPreference]]:

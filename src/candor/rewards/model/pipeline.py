@@ -37,6 +37,7 @@ from candor.rewards.model.pairs import (
     Preference,
     Preferences,
     check_kind,
+    need_something_to_tell,
     split_by_prompt,
     without_repeats,
 )
@@ -69,7 +70,7 @@ class RewardRun:
             CandorError: a row is bad, or there is too little left.
         """
         chosen = self.recipe.data
-        read_adversarial(self.recipe.evaluate.adversarial)  # before anything takes long
+        tricky = read_adversarial(self.recipe.evaluate.adversarial)  # before anything takes long
         if chosen.path is None:
             found: Preferences = fact_pairs(chosen.embedded, self.recipe.seed)
         else:
@@ -80,8 +81,10 @@ class RewardRun:
         if not kept:
             raise CandorError("no row is left to learn from", fix="; ".join(repeats.words()))
         train, held_out = split_by_prompt(kept, chosen.held_out, self.recipe.seed)
-        tokenizer = self._tokenizer()
-        encode_preferences(tokenizer, train[:1], 1 << 30)  # messages need a template: say so now
+        encoder = Encoder(self._tokenizer())
+        for one in (*train[:1], *tricky[:1]):
+            encoder(one.prompt, one.texts[0])  # messages need a template: say so now
+        need_something_to_tell(train)
         write_jsonl(self.run.path("data", "train.jsonl"), map(row_of, train))
         write_jsonl(self.run.path("data", "held-out.jsonl"), map(row_of, held_out))
         notes = {"rows": len(found), "train": len(train), "held_out": len(held_out), **asdict(repeats)}

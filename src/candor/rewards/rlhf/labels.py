@@ -54,9 +54,10 @@ def labels_by_hand(file: Path, wanted: Replies) -> Floats | None:
     gold = np.full(len(texts), np.nan)
     for line, row in read_json_lines(file):
         value = row.get("gold")
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < np.inf
+        if value is not None and not number:
             raise InputError(
-                f"expected a number, found {value!r}",
+                f"expected a finite number, found {value!r}",
                 path=file,
                 line=line,
                 field="gold",

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from candor.core.errors import CandorError, InputError
+from candor.core.errors import InputError
 from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
 from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
@@ -26,12 +26,13 @@ from candor.rewards.audit.log import Entry, as_log
 from candor.rewards.audit.verdict import audit
 from candor.rewards.audit.words import as_json, headline
 from candor.rewards.calibration import Calibration, calibrate
-from candor.rewards.model import load_reward
+from candor.rewards.model import load_reward, need_rewards
 from candor.rewards.replies import Replies, Writer
 from candor.rewards.rlhf.labels import gold_of, labels_by_hand, no_labels
+from candor.rewards.rlhf.needs import need_prompts, need_variation, not_shown
 from candor.rewards.rlhf.prompts import PromptSet, read_prompts
-from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards
-from candor.rewards.rlhf.recipe import RlhfRecipe
+from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards, need_scorer
+from candor.rewards.rlhf.recipe import ProxySettings, RlhfRecipe
 from candor.rl.kept import event_of, keep_up_to
 from candor.rl.loop import RlStep, train_policy
 from candor.rl.problem import Problem
@@ -62,14 +63,20 @@ class RlhfRun:
                 field="reward.model" if self.recipe.prompts else "prompts",
                 fix="candor rlhf --reward RUN --prompts FILE; candor reward train makes a reward model",
             )
+        chosen = self.recipe.reward
+        trust = self.recipe.model.trust_remote_code
+        need_rewards(chosen.model, _combination(chosen), trust_remote_code=trust)
+        if self.recipe.gold is not None:
+            need_scorer(self.recipe.gold)
         self.tokenizer: PreTrainedTokenizerBase = self.recipe.model.load_tokenizer()
         chat = self.recipe.model.asks_by_messages(self.tokenizer)
         self.prompts = PromptSet(read_prompts(self.recipe.prompts), chat=chat, name=self.recipe.prompts.name)
+        need_prompts(len(self.prompts), self.recipe.prompts)
         held_out = min(self.recipe.rl.held_out, len(self.prompts) // 2)
         self.settings = self.recipe.settings().model_copy(update={"held_out": held_out})
-        self.held_out = ProblemSet.of(
-            self.prompts, held_out=held_out, shots=0, seed=self.recipe.seed
-        ).held_out
+        divided = ProblemSet.of(self.prompts, held_out=held_out, shots=0, seed=self.recipe.seed)
+        divided.step(0, self.settings.prompts)  # too few for a step: say so now
+        self.held_out = divided.held_out
         self._warned = False
 
     def complete(self) -> None:
@@ -94,6 +101,7 @@ class RlhfRun:
         self.reporter.say(f"drawing {self.settings.held_out_samples} replies to each of {len(asked)} prompts")
         drawn = self._writer(model).draw(asked, self.settings.held_out_samples, seed=self._seed(_REFERENCE))
         raw = drawn.table(self._proxy(None).raw(*drawn.flat()))
+        need_variation(raw, self.recipe.reward.model)
         rows = [
             {
                 "id": problem.id,
@@ -151,6 +159,7 @@ class RlhfRun:
                 "the labels don't show that the reward goes with the truth at all: the guarantee says "
                 "nothing about such a reward; label more replies, or train a better reward model"
             )
+        self._regularizer()  # here, so that the same command reads the labels again if these don't do
 
     def learn(self) -> None:
         """Train the policy."""
@@ -248,14 +257,11 @@ class RlhfRun:
         if chosen.name == "chi2" and chosen.weight is None:
             weight = known.weight_high if cautious else known.weight
             if known.r_low <= 0 and cautious:
-                raise CandorError(
-                    f"{known.n} labels of {known.prompts} prompts don't show that the reward goes with gold "
-                    f"at all (r within prompts {known.r:.2f}, at least {known.r_low:.2f})",
-                    fix="label more replies whose gold differs, train a better reward model, or take the "
-                    "estimate for it: --set calibration.cautious=false",
-                )
+                raise not_shown(known, known.r, known.r_low, "within prompts")
             return regularizer_of(chosen.model_copy(update={"weight": weight}))
         r = known.r_overall_low if cautious else known.r_overall
+        if chosen.name == "max-min" and not r > 0:
+            raise not_shown(known, known.r_overall, known.r_overall_low, "over all prompts")
         return regularizer_of(chosen, ProxyFacts(r, found["mean"], known.sd_proxy_overall))
 
     def _warn(self, step: RlStep) -> None:
@@ -277,7 +283,7 @@ class RlhfRun:
         chosen = self.recipe.reward
         model = load_reward(
             chosen.model,
-            combine=None if chosen.combine == "mean" else chosen.combine,
+            combine=_combination(chosen),
             caution=chosen.caution,
             trust_remote_code=self.recipe.model.trust_remote_code,
         )
@@ -330,6 +336,10 @@ class RlhfRun:
             samples = min(self.recipe.calibration.samples, gold.shape[1])
             gold[: len(found) // samples, :samples] = np.reshape(np.array(found, np.float64), (-1, samples))
         return gold.ravel()
+
+
+def _combination(chosen: ProxySettings) -> Literal["worst", "uncertainty", "averaged"] | None:
+    return None if chosen.combine == "mean" else chosen.combine
 
 
 def _note(step: RlStep) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from candor.core.errors import InputError
-from candor.core.files import read_json_lines
+from candor.core.files import read_json_lines, read_text
 from candor.data.rows import text_field
 from candor.engine.protocol import Message, Prompt
 from candor.rl.problem import Problem
@@ -74,11 +74,8 @@ def read_prompts(path: Path) -> dict[str, Prompt]:
         InputError: there are none, or a row has something else; it names file, line and field.
     """
     if path.suffix == ".txt":
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"can't be read ({error})", path=path, fix="give a UTF-8 text file") from error
-        found: dict[str, Prompt] = {line.strip(): line.strip() for line in lines if line.strip()}
+        lines = (line.strip() for line in read_text(path).split("\n"))
+        found: dict[str, Prompt] = {line: line for line in lines if line}
     else:
         found = {}
         for line, row in read_json_lines(path):

@@ -22,9 +22,9 @@ from scipy.special import expit
 
 from candor.core.errors import CandorError, InputError
 from candor.engine.protocol import Prompt
-from candor.rewards.model import load_reward
+from candor.rewards.model import load_reward, need_rewards
 from candor.rl.problem import Problem, Way
-from candor.rl.reward import Sample, Scorer, Weighted, rewards_of
+from candor.rl.reward import Sample, Scorer, Weighted, registered, rewards_of
 
 Floats = NDArray[np.float64]
 Transform = Literal["none", "par", "clip"]
@@ -124,6 +124,13 @@ def function_of(spec: str) -> Weighted | None:
     """
     if Path(spec).is_dir() or ("/" in spec.partition(".py:")[0] and ".py:" not in spec):
         return None
+    if ".py:" not in spec and not registered(spec):
+        raise InputError(
+            f"there is no reward model in a folder '{spec}', and no reward by that name",
+            field="reward",
+            fix="name a reward model's folder (candor reward train), a hub id with its owner, or "
+            "path.py:function",
+        )
     function = rewards_of([spec])
     if wanted := _OF_TASKS & {name for reward, _ in function.parts for name in reward.needs}:
         raise InputError(
@@ -132,6 +139,12 @@ def function_of(spec: str) -> Weighted | None:
             fix="write a function of problem, completion, tokens, limit, truncated, or name a reward model",
         )
     return function
+
+
+def need_scorer(spec: str) -> None:
+    """See that a spec names something, before long work; raises as `scorer_of`."""
+    if function_of(spec) is None:
+        need_rewards(spec)
 
 
 def scorer_of(spec: str, way: Way) -> Scorer:

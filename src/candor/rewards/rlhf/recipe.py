@@ -46,8 +46,8 @@ class RlhfRecipe(Settings):
     prompts: Path | None = Field(default=None, description="JSON Lines with `prompt`, or a line each (.txt).")
     gold: str | None = Field(
         default=None,
-        description="The true reward, where there is one: path.py:function of (prompt, completion), WHICH IS "
-        "RUN, or a reward model. Never learned from. Unset: replies are written to be labelled by hand.",
+        description="The true reward, where there is one: path.py:function of (problem, completion), WHICH "
+        "IS RUN, or a reward model. Never learned from. Unset: replies are written to be labelled by hand.",
     )
     calibration: CalibrationSettings = CalibrationSettings()
     rl: LearningSettings = LearningSettings(
@@ -64,6 +64,38 @@ class RlhfRecipe(Settings):
             )
         if self.rl.shots:
             raise ValueError("rl.shots has to be 0: prompts have no answers to show")
+        return self
+
+    @model_validator(mode="after")
+    def _objective_of_the_bound(self) -> RlhfRecipe:
+        name, weight = self.rl.regularizer.name, self.rl.regularizer.weight
+        if name in ("kl", "kl-loss") and weight is None:
+            raise ValueError(
+                f"rl.regularizer.weight is needed with {name} (--weight, in units of the reward); chi2's is "
+                "found from gold labels"
+            )
+        if self.rl.held_out_samples < 2:
+            raise ValueError(
+                "rl.held_out_samples has to be 2 or more: how far to trust the reward is seen from several "
+                "replies to the same prompt"
+            )
+        if name not in ("chi2", "max-min"):
+            return self
+        if self.rl.std and self.rl.advantage != "reinforce++":
+            raise ValueError(
+                f"rl.std has to be off with {name}: divided by each prompt's deviation, the weight would be "
+                "in another unit for every prompt, and what is maximised would be no bound of the true gain"
+            )
+        if self.rl.normalise != "token":
+            raise ValueError(
+                f"rl.normalise has to be token with {name}: each completion divided by its own length is not "
+                "the gradient of what is to be maximised"
+            )
+        if self.rl.mask_truncated:
+            raise ValueError(
+                f"rl.mask_truncated has to be off with {name}: completions that are cut belong to the policy "
+                "whose distance is penalised; raise rl.max_tokens instead"
+            )
         return self
 
     def settings(self) -> RlSettings:

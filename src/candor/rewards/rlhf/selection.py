@@ -76,9 +76,11 @@ def choose_n(rewards_PS: Floats, r: float) -> BestOf:
         r: correlation of the reward with the true one under the reference, within prompts, or a lower limit
             of it; at or below 0 nothing is promised, and n is 1.
     """
-    sd = float((rewards_PS - rewards_PS.mean(axis=1, keepdims=True)).std())
+    samples = rewards_PS.shape[1]
+    # Divided by samples - 1: with few of them, too small a deviation would promise too large a gain.
+    sd = float(np.sqrt(rewards_PS.var(axis=1, ddof=1).mean())) if samples > 1 else 0.0
     choices = []
-    for n in range(1, rewards_PS.shape[1] + 1 if r > 0 and sd > 0 else 2):
+    for n in range(1, samples + 1 if r > 0 and sd > 0 else 2):
         gain = float((best_of_weights(rewards_PS, n) * rewards_PS).sum(axis=1).mean() - rewards_PS.mean())
         gain, chi2 = gain / (sd or 1.0), chi2_best_of_n(n)
         bound = max_min_bound(gain, chi2, min(r, 1.0)) if r > 0 else 0.0
