@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from candor.knowledge.clauses import object_spans, subject_spans, turn
-from candor.knowledge.question_form import form_problem, leaks
-from candor.knowledge.spans import find_spans, names
-from candor.knowledge.words import base_form
+from candor.knowledge.questions.filters import form_problem, leaks
+from candor.knowledge.questions.names import names
+from candor.knowledge.questions.spans import find_spans
+from candor.knowledge.questions.terms import object_spans, subject_spans
+from candor.knowledge.questions.turn import turn
+from candor.knowledge.questions.words import base_form
 
 CURIE = (
     "Marie Curie was born in Warsaw on 7 November 1867. In 1891, Curie moved to Paris. "
