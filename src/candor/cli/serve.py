@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from candor.cli.options import Json
+from candor.cli.options import ApiKey, Host, Json, Port
 
 if TYPE_CHECKING:
     import socket
@@ -26,20 +26,9 @@ def serve(
             "name of its own."
         ),
     ],
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is every network of this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key",
-            envvar="CANDOR_API_KEY",
-            show_envvar=True,
-            help="Answer only requests that carry this key. The variable is the safer way: other users of "
-            "the machine see a command's arguments.",
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    api_key: ApiKey = None,
     abstain_below: Annotated[
         str | None,
         typer.Option(
