@@ -9,8 +9,9 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,11 @@ from command_result import Result
 
 # Set before any test module imports huggingface_hub, which reads it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Of several workers (pytest -n) each takes its share of the cores; torch and numba read this once, too.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    share = str(max(1, (os.cpu_count() or 1) // workers))
+    os.environ.setdefault("OMP_NUM_THREADS", share)
+    os.environ.setdefault("NUMBA_NUM_THREADS", share)
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +61,12 @@ def candor(
         return Result(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium, which `chromium.opening` opens pages in."""
+    from chromium import started
+
+    with started() as browser:
+        yield browser

@@ -11,7 +11,7 @@ import pytest
 from live import Live
 
 from byte_models import byte_engine
-from chromium import opening, started, until
+from chromium import opening, until
 
 
 def test_the_page_and_its_parts_are_served_with_a_policy_and_nothing_else_is(server: Live) -> None:
@@ -37,12 +37,6 @@ def test_the_page_is_open_where_the_api_wants_a_key() -> None:
     with Live({"tiny": byte_engine()}, api_key="secret") as live:
         assert live.http.get("/").status_code == 200
         assert live.http.get("/v1/models").status_code == 401
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with started() as browser:
-        yield browser
 
 
 @pytest.fixture

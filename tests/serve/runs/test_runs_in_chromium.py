@@ -13,7 +13,7 @@ from live import Serving
 from run_folders import HOSTILE, showing, write_run
 
 from candor.core.lock import hold
-from chromium import hard_to_read, opening, started, until
+from chromium import hard_to_read, opening, until
 
 pytestmark = pytest.mark.slow
 
@@ -36,12 +36,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     write_run(root / "questions", kind="knowledge", accuracy=None)
     with showing(root) as serving:
         yield serving
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with started() as browser:
-        yield browser
 
 
 @pytest.fixture
