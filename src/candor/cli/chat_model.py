@@ -11,21 +11,14 @@ import typer
 from rich.console import Console
 
 from candor.cli.finish import finish
-from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 from candor.core.errors import CandorError, InputError
 
 if TYPE_CHECKING:
     pass
 
-Model = Annotated[
-    str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
-]
 Asked = Annotated[
     str, typer.Option("--model", help="Checkpoint folder, run folder, hub id, .gguf file, or `smollm2`.")
-]
-Template = Annotated[
-    str | None,
-    typer.Option("--template", help="`plain`, `chatml`, or a Jinja file; default: the model's own."),
 ]
 
 # Options of `tune` that are settings of the recipe by other names.

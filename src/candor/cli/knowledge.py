@@ -11,7 +11,7 @@ from rich.table import Table
 
 from candor.cli.estimates import percent
 from candor.cli.finish import finish
-from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 from candor.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Model = Annotated[
-    str | None,
-    typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2` (from its package)."),
-]
 Documents = Annotated[
     Path | None,
     typer.Option(
@@ -50,12 +46,6 @@ EngineOption = Annotated[
 ]
 Generator = Annotated[
     str | None, typer.Option("--generator", help="Model or URL that writes the questions; default: --model.")
-]
-Template = Annotated[
-    str | None,
-    typer.Option(
-        "--template", help="Chat template for models without one: `plain`, `chatml`, or a Jinja file."
-    ),
 ]
 Budget = Annotated[
     float | None,

@@ -10,6 +10,15 @@ import typer
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="The run's folder; an unfinished run in it is continued.")
 ]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
+]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        "--template", help="Chat template: `plain`, `chatml`, or a Jinja file; default: the model's own."
+    ),
+]
 RecipeFile = Annotated[
     Path | None,
     typer.Option("--recipe", help="A TOML recipe; `candor recipe show` prints one to start from."),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from candor.cli.estimates import percent, points
 from candor.cli.finish import finish
-from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 
 app = typer.Typer(help="Reward models: train one, or several, on preferences.", no_args_is_help=True)
 
@@ -24,9 +24,7 @@ def _verbs() -> None:
 @app.command()
 def train(
     out: Out,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
-    ] = None,
+    model: Model = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -53,10 +51,7 @@ def train(
             "output_2, label, subset}, or pairs. Default: forty embedded ones.",
         ),
     ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option("--template", help="Chat template: `plain` (base models), `chatml`, or a Jinja file."),
-    ] = None,
+    template: Template = None,
     epochs: Annotated[
         float | None, typer.Option("--epochs", help="Passes over the data. Default: 1.")
     ] = None,

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from candor.cli.estimates import percent, points
 from candor.cli.finish import finish
-from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.cli.options import Json, Model, Out, RecipeFile, Set
 
 if TYPE_CHECKING:
     from candor.reasoning.rl.pipeline import Asked
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 def rl(
     out: Out,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
-    ] = None,
+    model: Model = None,
     task: Annotated[
         str | None,
         typer.Option(

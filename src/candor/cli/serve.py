@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from candor.cli.options import ApiKey, Host, Json, Port
+from candor.cli.options import ApiKey, Host, Json, Port, Template
 
 if TYPE_CHECKING:
     import socket
@@ -38,12 +38,7 @@ def serve(
             "threshold.",
         ),
     ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            "--template", help="Chat template for models without one: `plain`, `chatml`, or a Jinja file."
-        ),
-    ] = None,
+    template: Template = None,
     dtype: Annotated[str, typer.Option("--dtype", help="bfloat16, float32 or float16.")] = "bfloat16",
     max_rows: Annotated[
         int, typer.Option("--max-rows", min=1, help="Completions that each model decodes at once.")

@@ -11,7 +11,7 @@ from rich.table import Table
 from candor.cli.emerge import emerge
 from candor.cli.estimates import percent
 from candor.cli.finish import finish
-from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.cli.options import Json, Model, Out, RecipeFile, Set
 from candor.core.errors import InputError
 
 app = typer.Typer(
@@ -25,9 +25,7 @@ app.command("emerge")(emerge)
 @app.command("evaluate")
 def evaluate(
     out: Out,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
-    ] = None,
+    model: Model = None,
     ways: Annotated[
         str | None,
         typer.Option(
