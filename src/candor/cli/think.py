@@ -11,7 +11,7 @@ from rich.table import Table
 from candor.cli.emerge import emerge
 from candor.cli.estimates import percent
 from candor.cli.finish import finish
-from candor.cli.options import Json, Model, Out, RecipeFile, Set
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 from candor.core.errors import InputError
 
 app = typer.Typer(
@@ -52,9 +52,7 @@ def evaluate(
         bool | None,
         typer.Option("--raw", help="Ask by text that the model goes on with, though it has a chat template."),
     ] = None,
-    template: Annotated[
-        str | None, typer.Option("--template", help="A Jinja file; default: the model's own.")
-    ] = None,
+    template: Template = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Fixes problems and examples.")] = None,
     recipe: RecipeFile = None,
     overrides: Set = None,
