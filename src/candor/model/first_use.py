@@ -52,10 +52,12 @@ class _Compiling:
 
     def wait(self) -> None:
         """Until both have ended."""
-        if not self._children:
+        if self._children:
+            failed = [child.wait() for child in self._children]
+            if not any(failed):
+                self._done.touch()
+        else:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-        elif not any([child.wait() for child in self._children]):
-            self._done.touch()
         self._lock.close()
 
 
