@@ -193,7 +193,7 @@ def split_clause(clause: str) -> tuple[str, str, str] | None:  # noqa: PLR0912
                 and index == 1
                 and after == "in"
                 and words[0].lower() not in _DETERMINERS
-                and words[0][0].isupper()
+                and words[0][:1].isupper()
             ):
                 continue
             if finite and (

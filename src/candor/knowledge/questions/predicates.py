@@ -32,7 +32,6 @@ def predicate_questions(  # noqa: PLR0911
         return []  # "was a network developed by Apple in 1985": the year is not that of "was"
     called = re.search(rf"\b({_CALLED}) (?:the |an? )?{GAP}", rest)
     preposition = re.search(rf"\b({PREPOSITIONS}) (?:the |about |around |nearly |over )?{GAP}", rest)
-    found = None
     if (
         called
         and verb in _BE
@@ -53,11 +52,11 @@ def predicate_questions(  # noqa: PLR0911
         found = _prepositional(verb, rest, preposition, context)
     else:
         found = _object(verb, rest, context)
-    if found is None or found[0] is None:
-        return []
-    phrase, remaining = found
+    phrase, remaining = found or (None, "")
     turned = inverted(subject, verb, re.sub(r"\s+", " ", remaining).strip())
-    return [] if turned is None else [Form(f"{phrase} {turned[0]} {turned[1]}".strip(), phrase)]
+    if phrase is None or turned is None:
+        return []
+    return [Form(f"{phrase} {turned[0]} {turned[1]}".strip(), phrase)]
 
 
 def _identity(subject: str, verb: str, rest: str, context: Context) -> Form | None:
