@@ -153,3 +153,9 @@ def test_leaks_sees_words_not_letters():
     assert leaks("Who founded the Curie Institute?", "Marie Curie") is False  # one of two words
     assert leaks("Who is Marie Curie?", "Marie Curie")
     assert not leaks("What is the symbol of iron?", "Fe")
+
+
+def test_two_spaces_in_a_row_stop_nothing():
+    text = "However,  works in Paris began to sell in 1874."
+    assert "1874" in {span.text for span in find_spans(text)}
+    assert subject_spans(text) == object_spans(text) == []

@@ -262,8 +262,9 @@ def _first_head(model: PreTrainedModel, settings: RewardSettings) -> torch.Tenso
 def _unread_head(model: PreTrainedModel) -> list[torch.nn.Parameter]:
     """The head for logits, which nothing here reads, where it is not the embedding itself."""
     outer, inner = model.get_output_embeddings(), model.get_input_embeddings()
-    tied = outer is None or outer.weight is inner.weight  # type: ignore[union-attr]
-    return [] if tied else list(outer.parameters())
+    if outer is None or outer.weight is inner.weight:  # type: ignore[union-attr]
+        return []
+    return list(outer.parameters())
 
 
 def _fingerprint(model: PreTrainedModel, compared: Sequence[Compared], settings: RewardSettings) -> str:
