@@ -19,8 +19,12 @@ setup: $(STAMP)  ## install Candor and its tools into .venv
 demo: $(STAMP)  ## a language model's whole life on the embedded default (about 20 minutes); prints where the report is
 	$(BIN)/candor life recipes/laptop.toml --out runs/life
 
+# A worker for each core, four at most: each may hold a model. A file's tests stay together, for they share what
+# takes long to make, and files are begun in their order, in which the long ones are not last.
+WORKERS ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: lint  ## lint, check types and run the tests (minutes)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow and not vllm and not cuda"
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(WORKERS) -m "not slow and not vllm and not cuda"
 
 test-slow: $(SLOW_STAMP)  ## run the tests that need many minutes
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from candor.core.files import read_json, read_json_lines
 from candor.core.progress import Reporter
 from candor.core.recipe import read_recipe, to_toml, validated
 from candor.core.run import Run
+from command_result import Result, assert_told
 
 
 def recipe(tmp_path: Path, **train: object) -> BaseRecipe:
@@ -212,23 +214,21 @@ def test_what_would_show_only_after_hours_is_told_at_once(
     assert told in str(error.value)
 
 
-def test_two_processes_train_as_one_does(finished: BaseRun, tmp_path: Path) -> None:
+def test_two_processes_train_as_one_does(
+    finished: BaseRun, tmp_path: Path, candor: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = finished.recipe.corpus.sources[0]
     assert source.path is not None
     (tmp_path / "source").symlink_to(source.path)
-    file = tmp_path / "recipe.toml"
-    file.write_text(to_toml(recipe(tmp_path)), encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    candor = [sys.executable, "-m", "candor"]
-    words = [str(file), "--out", str(tmp_path / "run")]
+    Path("recipe.toml").write_text(to_toml(recipe(tmp_path)), encoding="utf-8")
+    words = ("pretrain", "recipe.toml", "--out", "run")
+    with monkeypatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        assert_told(candor(*words), "the corpus and its tokens have to be there", "candor tokenizer train")
+    assert candor("tokenizer", "train", *words[1:]).code == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "candor"]
-    early = subprocess.run(
-        [*torchrun, "pretrain", *words], env=environment, capture_output=True, text=True, check=False
-    )
-    assert early.returncode != 0
-    assert "candor tokenizer train" in early.stderr
-    subprocess.run([*candor, "tokenizer", "train", *words], env=environment, check=True, capture_output=True)
-    subprocess.run([*torchrun, "pretrain", *words], env=environment, check=True, capture_output=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*torchrun, *words], env=environment, check=True, capture_output=True)
 
     def losses(folder: Path) -> list[float]:
         return [row["loss"] for _, row in read_json_lines(folder / "events.jsonl") if row["event"] == "step"]

@@ -5,18 +5,12 @@ from collections import Counter
 import pytest
 
 from candor.chat.tone import (
-    KINDS,
     Kind,
-    assistant_turns,
     tone,
-    tone_change,
     tone_examples,
-    tone_of,
     tone_of_errors,
 )
 from candor.chat.tone_questions import EACH, tone_questions
-from candor.core.errors import CandorError
-from candor.data.conversations import Conversation, Turn
 from candor.judge import Verdict, judge
 
 
@@ -80,50 +74,7 @@ def test_what_was_found_is_told() -> None:
     found = tone("I think that it is definitely Lima, as far as I know.")
     assert found.hedges == ("I think", "as far as I know")
     assert found.boosters == ("definitely",)
-    assert (found.kind, found.words) == ("hedged", 12)
-
-
-def test_shares_sum_to_one_and_have_intervals() -> None:
-    texts = ["Lima."] * 6 + ["I think Lima."] * 2 + ["Definitely Lima."] + ["I don't know."]
-    profile = tone_of(texts)
-    shares = {kind: profile.kinds[kind].value for kind in KINDS}
-    assert shares == {"refused": 0.1, "hedged": 0.2, "boosted": 0.1, "bare": 0.6}
-    assert all(e.n == 10 and e.low is not None and e.low < (e.value or 0) for e in profile.kinds.values())
-    words = 6 + 2 * 3 + 2 + 3
-    assert profile.hedges_per_100_words.value == pytest.approx(100 * 2 / words)
-    assert profile.boosters_per_100_words.value == pytest.approx(100 / words)
-    assert tone_of([]).kinds["bare"].value is None
-
-
-def test_a_data_set_is_read_by_its_assistant_turns() -> None:
-    rows = [
-        Conversation(messages=(Turn(role="user", content="Maybe?"), Turn(role="assistant", content="Yes."))),
-        Conversation(
-            messages=(
-                Turn(role="user", content="Sure?"),
-                Turn(role="assistant", content="I think so."),
-                Turn(role="user", content="Really?"),
-                Turn(role="assistant", content="Definitely."),
-            )
-        ),
-    ]
-    texts, clusters = assistant_turns(rows)
-    assert (texts, clusters) == (["Yes.", "I think so.", "Definitely."], [0, 1, 1])
-    assert tone_of(texts, clusters).kinds["hedged"].value == pytest.approx(1 / 3)
-
-
-def test_change_is_paired() -> None:
-    before = ["Lima.", "Rome.", "Oslo.", "Bonn."]
-    after = ["I think Lima.", "Rome.", "Maybe Oslo.", "I don't know."]
-    change = tone_change(before, after)
-    assert {kind: change[kind].value for kind in KINDS} == {
-        "refused": 0.25,
-        "hedged": 0.5,
-        "boosted": 0.0,
-        "bare": -0.75,
-    }
-    with pytest.raises(CandorError, match="can't be paired"):
-        tone_change(before, after[:3])
+    assert found.kind == "hedged"
 
 
 def test_tone_is_held_against_correctness_among_answers_only() -> None:

@@ -12,7 +12,7 @@ from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from candor.core.errors import InputError
-from candor.data.documents import read_corpus, read_documents
+from candor.data.documents import read_corpus
 
 
 def make_pdf(path: Path, lines: list[str], password: str | None = None) -> None:
@@ -52,7 +52,7 @@ def test_a_folder_of_every_format_is_read_in_sorted_order(tmp_path: Path) -> Non
     with gzip.open(tmp_path / "sub" / "g.jsonl.gz", "wt") as file:
         file.write(json.dumps({"text": "Theta."}))
     (tmp_path / ".hidden.txt").write_text("no")
-    documents = read_documents(tmp_path)
+    documents = read_corpus(tmp_path).documents
     assert [d.id for d in documents] == [
         *("a.txt", "b.md", "c.html", "d.pdf", "7", "e.jsonl:3", "p1", "sub/g.jsonl.gz:1"),
     ]
@@ -103,46 +103,46 @@ def test_a_broken_file_is_an_error_with_place_and_fix(
 ) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError) as caught:
-        read_documents(tmp_path / name)
+        read_corpus(tmp_path / name)
     assert says in caught.value.message
     assert caught.value.fix
 
 
 def test_a_file_name_that_is_not_utf8_is_written_out(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text("A text.")
-    (document,) = read_documents(tmp_path)
+    (document,) = read_corpus(tmp_path).documents
     assert document.id == "caf\\xe9.txt"
     document.source.encode("utf-8")
 
 
 def test_missing_empty_and_unreadable_folders_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file or folder"):
-        read_documents(tmp_path / "nowhere")
+        read_corpus(tmp_path / "nowhere")
     with pytest.raises(InputError, match="the folder is empty"):
-        read_documents(tmp_path)
+        read_corpus(tmp_path)
     (tmp_path / "a.docx").write_bytes(b"")
     (tmp_path / "b.docx").write_bytes(b"")
     with pytest.raises(InputError, match=r"found 2 × \.docx") as caught:
-        read_documents(tmp_path)
+        read_corpus(tmp_path)
     assert ".parquet" in (caught.value.fix or "")
 
 
 def test_a_parquet_without_text_names_its_columns(tmp_path: Path) -> None:
     pq.write_table(pa.table({"body": ["x"]}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match="field 'text': there is no such column; it has body"):
-        read_documents(tmp_path)
+        read_corpus(tmp_path)
 
 
 def test_an_encrypted_pdf_is_refused_with_a_fix_but_an_empty_password_opens(tmp_path: Path) -> None:
     make_pdf(tmp_path / "open.pdf", ["Readable by all."], password="")
-    assert read_documents(tmp_path / "open.pdf")[0].text == "Readable by all."
+    assert read_corpus(tmp_path / "open.pdf").documents[0].text == "Readable by all."
     make_pdf(tmp_path / "shut.pdf", ["Secret."], password="pw")
     with pytest.raises(InputError, match="encrypted with a password") as caught:
-        read_documents(tmp_path / "shut.pdf")
+        read_corpus(tmp_path / "shut.pdf")
     assert "qpdf" in (caught.value.fix or "")
 
 
 def test_html_in_a_declared_encoding_is_read(tmp_path: Path) -> None:
     page = '<html><head><meta charset="iso-8859-1"></head><body><p>Zürich</p></body></html>'
     (tmp_path / "a.htm").write_bytes(page.encode("latin-1"))
-    assert read_documents(tmp_path)[0].text == "Zürich"
+    assert read_corpus(tmp_path).documents[0].text == "Zürich"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from candor.judge import judge
 from candor.knowledge.probe import ask, read_probe
 from candor.knowledge.recipe import ProbeSettings
 from candor.model.load import load_tokenizer, save_checkpoint
+from command_result import Result
 
 SMALL = ["data.max_questions=200", "probe.samples=2", "probe.shard=16", "probe.max_tokens=8"]
 TUNING = [
@@ -32,6 +33,7 @@ TUNING = [
     "build.anchors=8",
 ]
 SHORT = ["evaluate.invented=10", "evaluate.ability=false", "evaluate.replicates=100"]
+WHOLE = [*SMALL, *TUNING, *SHORT, "model.dtype=float32", "tune.dtype=float32"]
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +80,26 @@ def questions(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     return path
 
 
-def command(out: Path, model: object, questions: Path, *settings: str) -> list[str]:
+def words(out: Path, model: object, questions: Path, *settings: str) -> list[str]:
     """A knowledge run as a user would start it."""
-    line = [sys.executable, "-m", "candor", "knowledge", "run", "--model", str(model)]
-    line += ["--questions", str(questions), "--out", str(out), "--json"]
+    line = ["knowledge", "run", "--model", str(model), "--questions", str(questions)]
+    line += ["--out", str(out), "--json"]
     for setting in settings:
         line += ["--set", setting]
     return line
+
+
+def command(out: Path, model: object, questions: Path, *settings: str) -> list[str]:
+    """The same in a process of its own."""
+    return [sys.executable, "-m", "candor", *words(out, model, questions, *settings)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny: Path, questions: Path) -> Path:
+    """A run that nothing interrupted; tests read it and don't change it."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    subprocess.run(command(folder, tiny, questions, *WHOLE), check=True, capture_output=True, timeout=300)
+    return folder
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
@@ -104,20 +119,16 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_run_killed_while_probing_and_while_tuning_ends_like_one_that_was_not(
-    tmp_path: Path, tiny: Path, questions: Path
+    tmp_path: Path, whole: Path, tiny: Path, questions: Path
 ) -> None:
-    settings = [*SMALL, *TUNING, *SHORT, "model.dtype=float32", "tune.dtype=float32"]
-    whole = tmp_path / "whole"
-    subprocess.run(command(whole, tiny, questions, *settings), check=True, capture_output=True, timeout=300)
     broken = tmp_path / "broken"
+    line = command(broken, tiny, questions, *WHOLE)
     for marker in ("probe/shard-0002.jsonl", "idk/validation.jsonl"):
-        process = subprocess.Popen(
-            command(broken, tiny, questions, *settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         wait_for(broken / marker, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command(broken, tiny, questions, *settings), check=True, capture_output=True, timeout=300)
+    subprocess.run(line, check=True, capture_output=True, timeout=300)
     assert tree(broken) == tree(whole)
     first, second = (read_json(folder / "metrics.json") for folder in (whole, broken))
     for key in ("before", "after", "change", "scores", "probe", "invented"):
@@ -125,30 +136,29 @@ def test_a_run_killed_while_probing_and_while_tuning_ends_like_one_that_was_not(
     assert (broken / "report.html").stat().st_size > 10_000
 
 
-def test_a_finished_run_does_nothing_when_started_again(tmp_path: Path, tiny: Path, questions: Path) -> None:
-    out = tmp_path / "run"
-    line = command(out, tiny, questions, *SMALL, *TUNING, *SHORT)
-    subprocess.run(line, check=True, capture_output=True, timeout=300)
-    before = (out / "metrics.json").stat().st_mtime_ns
-    again = subprocess.run(line, check=True, capture_output=True, timeout=120, text=True)
-    assert again.stdout.count("done before") == 5
-    assert (out / "metrics.json").stat().st_mtime_ns == before
+def test_a_finished_run_does_nothing_when_started_again(
+    whole: Path, tiny: Path, questions: Path, candor: Callable[..., Result]
+) -> None:
+    before = (whole / "metrics.json").stat().st_mtime_ns
+    again = candor(*words(whole, tiny, questions, *WHOLE))
+    assert again.out.count("done before") == 5
+    assert (whole / "metrics.json").stat().st_mtime_ns == before
 
 
-def test_stages_one_at_a_time_give_what_run_gives(tmp_path: Path, tiny: Path, questions: Path) -> None:
-    settings = [*SMALL, *TUNING, *SHORT, "model.dtype=float32", "tune.dtype=float32"]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    subprocess.run(command(whole, tiny, questions, *settings), check=True, capture_output=True, timeout=300)
-    begin = command(parts, tiny, questions, *settings)
+def test_stages_one_at_a_time_give_what_run_gives(
+    tmp_path: Path, whole: Path, tiny: Path, questions: Path, candor: Callable[..., Result]
+) -> None:
+    begin = words(tmp_path / "parts", tiny, questions, *WHOLE)
     begin[begin.index("run")] = "questions"
-    subprocess.run(begin, check=True, capture_output=True, timeout=120)
+    assert candor(*begin).code == 0
     for stage in ("probe", "build", "tune", "evaluate"):
-        line = [sys.executable, "-m", "candor", "knowledge", stage, "--out", str(parts), "--json"]
-        subprocess.run(line, check=True, capture_output=True, timeout=300)
-    assert tree(parts) == tree(whole)
+        assert candor("knowledge", stage, "--out", tmp_path / "parts", "--json").code == 0
+    assert tree(tmp_path / "parts") == tree(whole)
 
 
-def test_smollm2_learns_to_refuse_what_it_does_not_know(tmp_path: Path, smollm2: str) -> None:
+def test_smollm2_learns_to_refuse_what_it_does_not_know(
+    tmp_path: Path, smollm2: str, candor: Callable[..., Result]
+) -> None:
     """Real weights, real facts, every stage; far too short to be good, long enough to move."""
     kinds = {"capital", "element_symbol", "calling_code", "internet_domain"}
     chosen = [q for q in embedded_questions() if q.kind in kinds][::3]
@@ -161,13 +171,7 @@ def test_smollm2_learns_to_refuse_what_it_does_not_know(tmp_path: Path, smollm2:
     settings = ["probe.samples=2", "tune.epochs=2", "tune.learning_rate=6e-5"]
     settings += ["build.invented=30", "build.rehearsal=8", "build.anchors=16"]
     settings += ["evaluate.invented=30", "evaluate.replicates=200"]
-    subprocess.run(
-        command(out, smollm2, path, *settings),
-        check=True,
-        timeout=900,
-        env={**os.environ},
-        capture_output=True,
-    )
+    assert candor(*words(out, smollm2, path, *settings)).code == 0
     metrics = read_json(out / "metrics.json")
     assert metrics["before"]["correct"]["value"] > 0.1
     assert metrics["change"]["wrong_cut"]["value"] > 0.2
@@ -181,7 +185,6 @@ def test_smollm2_learns_to_refuse_what_it_does_not_know(tmp_path: Path, smollm2:
     assert [message["role"] for message in row["messages"]] == ["user", "assistant"]
     assert len(read_probe(out / "probe")) == len(chosen)
     # And it answers questions with a confidence.
-    line = [sys.executable, "-m", "candor", "ask", "--model", str(out), "Who is Orson Kovacs?", "--json"]
-    reply = json.loads(subprocess.run(line, check=True, capture_output=True, timeout=120).stdout)
+    reply = json.loads(candor("ask", "--model", out, "Who is Orson Kovacs?", "--json").out)
     assert 0 <= reply["confidence"] <= 1
     assert reply["gated"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from candor.knowledge.clauses import object_spans, subject_spans, turn
-from candor.knowledge.question_form import form_problem, leaks
-from candor.knowledge.spans import find_spans, names
-from candor.knowledge.words import base_form
+from candor.knowledge.questions.filters import form_problem, leaks
+from candor.knowledge.questions.names import names
+from candor.knowledge.questions.spans import find_spans
+from candor.knowledge.questions.terms import object_spans, subject_spans
+from candor.knowledge.questions.turn import turn
+from candor.knowledge.questions.words import base_form
 
 CURIE = (
     "Marie Curie was born in Warsaw on 7 November 1867. In 1891, Curie moved to Paris. "
@@ -151,3 +153,9 @@ def test_leaks_sees_words_not_letters():
     assert leaks("Who founded the Curie Institute?", "Marie Curie") is False  # one of two words
     assert leaks("Who is Marie Curie?", "Marie Curie")
     assert not leaks("What is the symbol of iron?", "Fe")
+
+
+def test_two_spaces_in_a_row_stop_nothing():
+    text = "However,  works in Paris began to sell in 1874."
+    assert "1874" in {span.text for span in find_spans(text)}
+    assert subject_spans(text) == object_spans(text) == []

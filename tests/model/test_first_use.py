@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from candor.model.first_use import _Compiling
 
 # All work in one process, after the kernels were made: none may be left to compile.
 SCRIPT = """
@@ -37,3 +40,19 @@ def test_nothing_is_left_to_compile(dtype: str) -> None:
     used = {name for name, signatures, _ in rows if int(signatures)}
     assert {"attend", "choose", "attend_packed", "attend_packed_back", "cross_entropy"} <= used
     assert [name for name, _, misses in rows if int(misses)] == []
+
+
+def test_of_programs_that_begin_at_once_one_compiles(tmp_path: Path) -> None:
+    done = tmp_path / "candor-float32.done"
+    first, second = _Compiling("float32", done), _Compiling("float32", done)
+    assert len(first._children) == 2 and second._children == []
+    for child in first._children:
+        child.kill()
+    first.wait()
+    assert not done.exists(), "killed, they have compiled nothing"
+    second.wait()
+    again = _Compiling("float32", done)
+    assert len(again._children) == 2, "the next one tries again"
+    for child in again._children:
+        child.kill()
+    again.wait()

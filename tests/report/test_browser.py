@@ -1,61 +1,28 @@
-"""The page in a real browser: CANDOR_CHROMIUM names it, or it is found on PATH."""
+"""The page in a real browser."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic_run import NASTY
 
+from chromium import hard_to_read, opening
+
 pytestmark = pytest.mark.slow
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = os.environ.get("CANDOR_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no Chromium: set CANDOR_CHROMIUM to one, or put it on PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture
 def open_page(browser, run: Path):
-    contexts = []
+    with opening(browser, lambda asked, _: not asked.startswith(("file:", "data:"))) as opened:
 
-    def opened(width: int, height: int, scheme: str = "light"):
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.problems = []
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on(
-            "request", lambda r: None if r.url.startswith(("file:", "data:")) else page.problems.append(r.url)
-        )
-        page.goto((run / "report.html").as_uri())
-        page.wait_for_selector("#rows tr")
-        return page
+        def report(width: int, height: int, scheme: str = "light") -> Any:
+            page = opened((run / "report.html").as_uri(), width, height, scheme)
+            page.wait_for_selector("#rows tr")
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
+        yield report
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -88,35 +55,9 @@ def test_no_letter_of_a_plot_is_cut_off(open_page, width: int):
     assert cut == []
 
 
-def test_text_is_readable_in_light_and_dark(open_page):
-    contrast = """() => {
-      const light = (color) => {
-        const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((v) => {
-          const c = v / 255;
-          return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-        });
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-      };
-      const behind = (node) => {
-        for (let at = node; at; at = at.parentElement) {
-          const color = getComputedStyle(at).backgroundColor;
-          if (!/, 0\\)$|transparent/.test(color)) return color;
-        }
-        return 'rgb(255, 255, 255)';
-      };
-      const poor = [];
-      const texts = 'p, dt, dd, td, th, h1, h2, h3, a, .badge, .of, button, label, text.small';
-      for (const node of document.querySelectorAll(texts)) {
-        if (!node.getClientRects().length) continue;
-        const style = getComputedStyle(node);
-        const color = node.tagName === 'text' ? style.fill : style.color;
-        const [a, b] = [light(color), light(behind(node))].sort((x, y) => y - x);
-        if ((a + 0.05) / (b + 0.05) < 4.5 && !node.disabled) poor.push([node.tagName, node.className, color]);
-      }
-      return poor;
-    }"""
-    for scheme in ("light", "dark"):
-        assert open_page(1280, 900, scheme).evaluate(contrast) == []
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable(open_page, scheme: str):
+    assert hard_to_read(open_page(1280, 900, scheme)) == []
 
 
 def test_table_filters_searches_orders_and_turns_pages(open_page, run: Path):

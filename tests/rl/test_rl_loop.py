@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from candor.rl.loop import RlStep, train_policy
 from candor.rl.measure import pass_at_k
 from candor.rl.settings import RlSettings
 from parity_task import FirstWord, Parity
+from processes import in_two
 from word_models import word_engine
 
 FAST = {
@@ -162,50 +162,54 @@ def test_pass_at_k_is_the_chance_over_all_choices():
         pass_at_k(right, 6)
 
 
-TOGETHER = """
-import json, sys
-import torch
-from parity_task import FirstWord, Parity
-from word_models import word_engine
-from candor.rl.loop import train_policy
-from candor.rl.settings import RlSettings
-
-torch.set_num_threads(1)
-engine = word_engine()
-steps = []
-result = train_policy(
-    engine.model, engine.tokenizer, Parity(), FirstWord(), RlSettings.model_validate_json(sys.argv[1]),
-    on_step=lambda metrics, _: steps.append(metrics),
-)
-if steps:  # the first process
-    norm = sum(float(p.double().norm()) for p in engine.model.parameters())
-    rows = [[s.reward, s.tokens, s.entropy, s.grad_norm, s.clip_fraction, s.kl or 0.0] for s in steps]
-    print("@@" + json.dumps([rows, norm, [h.as_json() for h in result.held_out]]))
-"""
+CASES = [{}, {"advantage": "reinforce++", "updates": 2, "prompts": 7, **KL}, CHI2]
 
 
-@pytest.mark.parametrize("extra", [{}, {"advantage": "reinforce++", "updates": 2, "prompts": 7, **KL}, CHI2])
-def test_two_processes_learn_what_one_does(tmp_path: Path, extra):
-    script = tmp_path / "together.py"
-    script.write_text(TOGETHER)
-    here = Path(__file__).parents[1]
-    found = []
-    for launch in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
-        done = subprocess.run(
-            [sys.executable, *launch, str(script), RlSettings(**{**FAST, **extra}).model_dump_json()],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={
-                **os.environ,
-                "PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}",
-            },
-        )
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout.split("@@")[1]))
-    (rows, norm, held), (rows_two, norm_two, held_two) = found
-    assert len(rows) == 6
-    for one, other in zip(rows, rows_two, strict=True):
-        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
-    assert norm_two == pytest.approx(norm, rel=1e-6)
-    assert [h["right"] for h in held] == [h["right"] for h in held_two]
+def learned(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a policy's learning gives, in this process alone or as one of two."""
+    engine, steps = word_engine(), []
+    result = train_policy(
+        engine.model,
+        engine.tokenizer,
+        Parity(),
+        FirstWord(),
+        RlSettings(**settings),
+        on_step=lambda metrics, _: steps.append(metrics),
+    )
+    return {
+        "steps": [[s.reward, s.tokens, s.entropy, s.grad_norm, s.clip_fraction, s.kl or 0.0] for s in steps],
+        "norm": sum(float(p.double().norm()) for p in engine.model.parameters()),
+        "right": [found.as_json()["right"] for found in result.held_out],
+    }
+
+
+def learn_all(cases: str, into: str) -> None:
+    """In one of two processes: learn so, one after the other; the first one writes what came of it."""
+    torch.set_num_threads(1)
+    found = [learned(case) for case in json.loads(cases)]
+    if os.environ["RANK"] == "0":
+        Path(into).write_text(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What two processes say of all cases: starting them takes longer than the learning."""
+    into = tmp_path_factory.mktemp("two") / "found.json"
+    ended = in_two(learn_all, json.dumps([{**FAST, **case} for case in CASES]), str(into))
+    assert ended.well, ended.err
+    return json.loads(into.read_text())
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_two_processes_learn_what_one_does(by_two: list[dict[str, Any]], case: int):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        one, two = learned({**FAST, **CASES[case]}), by_two[case]
+    finally:
+        torch.set_num_threads(threads)
+    assert len(one["steps"]) == 6
+    for mine, theirs in zip(one["steps"], two["steps"], strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4, abs=1e-6)
+    assert two["norm"] == pytest.approx(one["norm"], rel=1e-6)
+    assert one["right"] == two["right"]

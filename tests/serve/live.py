@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, Self
 
 import httpx
@@ -19,29 +19,20 @@ from candor.serve.metrics import Metrics
 from candor.serve.runs.browser import Browser
 from candor.serve.scheduler import Worker
 from candor.serve.served import Served
-from candor.serve.server import _Server, bind, hosts_for, url_of
+from candor.serve.server import bind, hosts_for, serving
 from candor.serve.settings import Settings
 
 
 class Serving:
     """Serves an application until `stop`; use as a context manager."""
 
-    def __init__(self, app: FastAPI) -> None:
-        import uvicorn
-
+    def __init__(self, app: FastAPI, grace_seconds: float = 5.0) -> None:
         self.app = app
-        self.listener = bind("127.0.0.1", 0)
-        self.url = url_of(self.listener)
-        self.port = self.listener.getsockname()[1]
-        config = uvicorn.Config(
-            app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=5
-        )
-        ready = threading.Event()
-        self.server = _Server(config, ready.set)
-        self.thread = threading.Thread(target=self.server.run, args=([self.listener],), daemon=True)
-        self.thread.start()
-        assert ready.wait(60)
-        self.http = httpx.Client(base_url=self.url, timeout=120)
+        self._open = ExitStack()
+        listener = self._open.enter_context(bind("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        self.url = self._open.enter_context(serving(app, listener, grace_seconds))
+        self.http = self._open.enter_context(httpx.Client(base_url=self.url, timeout=120))
 
     def __enter__(self) -> Self:
         return self
@@ -50,11 +41,7 @@ class Serving:
         self.stop()
 
     def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(60)
-        self.http.close()
-        self.listener.close()
-        assert not self.thread.is_alive()
+        self._open.close()
 
     def raw(self, request: bytes) -> socket.socket:
         """A connection on which these bytes have been sent."""
@@ -83,7 +70,7 @@ class Live(Serving):
         browser: Browser | None = None,
         **limits: Any,
     ) -> None:
-        limits = {"hosts": hosts_for("127.0.0.1"), **limits}
+        limits = {"hosts": hosts_for("127.0.0.1"), "grace_seconds": 5.0, **limits}
         self.settings, self.metrics = Settings(**limits), Metrics()
         machine = Machine()
         self.models = [
@@ -100,7 +87,8 @@ class Live(Serving):
             )
             for name, engine in engines.items()
         ]
-        super().__init__(create_app(self.models, machine, self.settings, self.metrics, browser))
+        app = create_app(self.models, machine, self.settings, self.metrics, browser)
+        super().__init__(app, self.settings.grace_seconds)
 
     @property
     def worker(self) -> Worker:

@@ -1,11 +1,8 @@
-"""The playground in a real browser: CANDOR_CHROMIUM names it, or it is found on PATH."""
+"""The playground in a real browser."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,8 +11,7 @@ import pytest
 from live import Live
 
 from byte_models import byte_engine
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+from chromium import opening, until
 
 
 def test_the_page_and_its_parts_are_served_with_a_policy_and_nothing_else_is(server: Live) -> None:
@@ -43,49 +39,16 @@ def test_the_page_is_open_where_the_api_wants_a_key() -> None:
         assert live.http.get("/v1/models").status_code == 401
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = os.environ.get("CANDOR_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no Chromium: set CANDOR_CHROMIUM to one, or put it on PATH")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Callable[..., Any]]:
-    contexts = []
+    with opening(browser, lambda asked, page: not asked.startswith((page, "data:"))) as opened:
 
-    def opened(url: str, width: int = 1280, height: int = 900, scheme: str = "light") -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.problems = []
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on(
-            "request", lambda r: None if r.url.startswith((url, "data:")) else page.problems.append(r.url)
-        )
-        page.goto(url)
-        until(page, "document.querySelector('#model').options.length > 0")
-        return page
+        def playground(url: str, *size: Any, **more: Any) -> Any:
+            page = opened(url, *size, **more)
+            until(page, "document.querySelector('#model').options.length > 0")
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-def until(page: Any, expression: str, arg: Any = None) -> None:
-    """Wait until an expression is true. Playwright's own way of waiting is against the page's policy."""
-    end = time.monotonic() + 30
-    while not page.evaluate(expression, arg):
-        assert time.monotonic() < end, expression
-        page.wait_for_timeout(50)
+        yield playground
 
 
 def go_on(page: Any, text: str, cell: int = 0) -> Any:

@@ -165,11 +165,10 @@ def test_a_server_that_is_stopped_lets_running_requests_end() -> None:
 
 
 def test_what_outlasts_the_grace_is_broken_off() -> None:
-    live = Live({"tiny": byte_engine(context=4096)})
+    live = Live({"tiny": byte_engine(context=4096)}, grace_seconds=1)
     slowed(live, 0.05)
     connection = post_raw(live, {"prompt": "x", "max_tokens": 4000, "ignore_eos": True})
     until(lambda: live.worker._flow.rows == 1)
-    live.server.config.timeout_graceful_shutdown = 1
     begun = time.monotonic()
     live.stop()
     assert time.monotonic() - begun < 10

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from candor.train.loss import Objective
 from candor.train.plan import plan
 from candor.train.settings import TrainSettings
 from candor.train.state import clear_state
+from processes import in_two
 from tiny_models import tiny_examples, tiny_model
 
 FAST = {
@@ -317,89 +319,85 @@ def test_computing_activations_again_changes_nothing(kind: str):
     assert not again.model.is_gradient_checkpointing
 
 
-TOGETHER = """
-import json, sys
-from pathlib import Path
-import torch
-from tiny_models import tiny_examples, tiny_model
-from candor.train.loop import fit
-from candor.train.settings import TrainSettings
+def trained(settings: dict[str, Any], folder: str, last: int = 0) -> dict[str, Any]:
+    """What a training gives, in this process alone or as one of two; at step `last` it is killed."""
+    examples, losses = tiny_examples(24), []
 
-torch.set_num_threads(1)
-settings, folder, last = sys.argv[1:]
-examples = tiny_examples(24)
-losses = []
+    def note(metrics: StepMetrics) -> None:
+        losses.append(metrics.loss)
+        if metrics.step == last:
+            raise SystemExit("killed here")
 
-def note(metrics):
-    losses.append(metrics.loss)
-    if metrics.step == int(last):
-        raise SystemExit("killed here")
-
-result = fit(
-    tiny_model(), examples[4:], TrainSettings.model_validate_json(settings), pad_id=0,
-    on_step=note, evaluate=examples[:4], folder=Path(folder),
-)
-if losses:  # the first process
-    norm = sum(float(p.double().norm()) for p in result.model.parameters())
-    print("@@" + json.dumps([losses, result.validation, norm, result.resumed_from]))
-"""
+    arguments: dict[str, Any] = {"pad_id": 0, "on_step": note, "evaluate": examples[:4]}
+    try:
+        chosen = TrainSettings(**settings)
+        result = fit(tiny_model(), examples[4:], chosen, folder=Path(folder), **arguments)
+    except CandorError as error:
+        return {"refused": str(error)}
+    if not losses:
+        return {}  # the second process
+    return {
+        "losses": losses,
+        "validation": [value for _, value in result.validation],
+        "norm": sum(float(p.double().norm()) for p in result.model.parameters()),
+        "resumed_from": result.resumed_from,
+    }
 
 
-class Together:
-    """The same training in one process or in two."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.script = folder / "together.py"
-        self.script.write_text(TOGETHER)
-
-    def run(self, settings: TrainSettings, processes: int, state: str, last: int = 0):
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        arguments = [settings.model_dump_json(), str(self.folder / state), str(last)]
-        return subprocess.run(
-            [sys.executable, *(launch if processes == 2 else []), str(self.script), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        )
-
-    def result(self, *arguments):
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stderr
-        losses, validation, norm, resumed_from = json.loads(done.stdout.split("@@")[1])
-        return losses, [value for _, value in validation], norm, resumed_from
+def train_all(cases: str, into: str) -> None:
+    """In one of two processes: train so, one after the other; the first one writes what came of it."""
+    torch.set_num_threads(1)
+    found = [trained(*case) for case in json.loads(cases)]
+    if os.environ["RANK"] == "0":
+        Path(into).write_text(json.dumps(found))
 
 
 # At 4096 an update is one micro-batch, cut so that both processes have something to do; at 24 there are many,
 # and not always equally many for both.
-@pytest.mark.parametrize(("micro", "sharded"), [(24, False), (4096, False), (24, True)])
-def test_two_processes_have_the_losses_of_one(tmp_path: Path, micro: int, sharded: bool):
-    together = Together(tmp_path)
-    fast = {**FAST, "batch_tokens": 96, "micro_batch_tokens": micro, "sharded": sharded}
-    losses, validation, norm, _ = together.result(TrainSettings(**fast), 1, "one")
-    losses_two, validation_two, norm_two, _ = together.result(TrainSettings(**fast), 2, "two")
-    assert len(losses) >= 8
-    assert losses_two == pytest.approx(losses, rel=1e-5)
-    assert validation_two == pytest.approx(validation, rel=1e-5)
-    assert norm_two == pytest.approx(norm, rel=1e-6)
+CUTS = [(24, False), (4096, False), (24, True)]
+SHARDED = {**FAST, "sharded": True, "checkpoint_seconds": 0}
+REFUSED = [("lora_rank", 2), ("optimizer", "muon")]
 
 
-def test_sharded_training_goes_on_where_it_was_killed(tmp_path: Path):
-    together = Together(tmp_path)
-    settings = TrainSettings(**FAST, sharded=True, checkpoint_seconds=0)
-    whole = together.result(settings, 2, "whole")
-    assert together.run(settings, 2, "part", 5).returncode != 0
-    losses, *rest, resumed_from = together.result(settings, 2, "part")
-    assert resumed_from == 4
-    assert (losses, *rest) == (whole[0][4:], *whole[1:3])
+def cut(micro: int, sharded: bool) -> dict[str, Any]:
+    return {**FAST, "batch_tokens": 96, "micro_batch_tokens": micro, "sharded": sharded}
 
 
-def test_what_can_not_be_sharded_is_refused(tmp_path: Path):
-    for name, value in (("lora_rank", 2), ("optimizer", "muon")):
-        done = Together(tmp_path).run(TrainSettings(**FAST, sharded=True, **{name: value}), 2, "state")
-        assert done.returncode != 0
-        assert f"{name} = {value} don't go together" in done.stderr
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What two processes say of all of these: starting them takes longer than the trainings."""
+    folder, into = tmp_path_factory.mktemp("two"), tmp_path_factory.mktemp("found") / "found.json"
+    settings = [*(cut(*one) for one in CUTS), SHARDED, *({**SHARDED, name: value} for name, value in REFUSED)]
+    cases = [(one, str(folder / str(place))) for place, one in enumerate(settings)]
+    ended = in_two(train_all, json.dumps(cases), str(into))
+    assert ended.well, ended.err
+    return json.loads(into.read_text())
+
+
+@pytest.mark.parametrize("case", range(len(CUTS)))
+def test_two_processes_have_the_losses_of_one(tmp_path: Path, by_two: list[dict[str, Any]], case: int):
+    one, two = trained(cut(*CUTS[case]), str(tmp_path / "state")), by_two[case]
+    assert len(one["losses"]) >= 8
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-5)
+    assert two["validation"] == pytest.approx(one["validation"], rel=1e-5)
+    assert two["norm"] == pytest.approx(one["norm"], rel=1e-6)
+
+
+def test_sharded_training_goes_on_where_it_was_killed(tmp_path: Path, by_two: list[dict[str, Any]]):
+    whole, state, into = by_two[len(CUTS)], str(tmp_path / "state"), tmp_path / "found.json"
+    killed = in_two(train_all, json.dumps([(SHARDED, state, 5)]), str(into))
+    assert not killed.well and "killed here" in killed.err
+    assert not into.exists()
+    ended = in_two(train_all, json.dumps([(SHARDED, state)]), str(into))
+    assert ended.well, ended.err
+    (found,) = json.loads(into.read_text())
+    assert found == {**whole, "losses": whole["losses"][4:], "resumed_from": 4}
+
+
+@pytest.mark.parametrize("place", range(len(REFUSED)))
+def test_what_can_not_be_sharded_is_refused(by_two: list[dict[str, Any]], place: int):
+    name, value = REFUSED[place]
+    assert f"{name} = {value} don't go together" in by_two[len(CUTS) + 1 + place]["refused"]
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])  # tied and untied

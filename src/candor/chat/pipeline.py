@@ -112,7 +112,9 @@ class ChatRun:
         held_out = held_out[:: -(-len(held_out) // _WATCHED)]  # some of every source
         model = self._load_model()
         weights = sum(parameter.numel() for parameter in model.parameters())
-        settings = self.recipe.tune.settings(weights, self._new_tokens(examples), self.recipe.seed)
+        tune, seed = self.recipe.tune, self.recipe.seed
+        rows = self._new_tokens(examples) if tune.lora_rank else ()
+        settings = tune.optimiser(weights, seed, lora_tokens=rows)
         tokens = sum(len(example.token_ids) for example in examples)
         learned = sum(sum(example.supervised) for example in examples)
         self.reporter.say(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from candor.core.recipe import Settings
 from candor.data.place import Place
-from candor.train.settings import TrainSettings
+from candor.train.settings import TrainSettings, TuneSettings
 
 
 class ChatModelSettings(Settings):
@@ -83,52 +83,14 @@ class ChatDataSettings(Settings):
     )
 
 
-_TRAIN = TrainSettings.model_fields
-# Peak rates that did best of those tried (docs/LOG.md): 1e-3 for 4.3 million weights, 1e-4 for 135 million.
-# LoRA wants about ten times as much.
-_RATE, _RATE_WEIGHTS, _RATE_POWER, _LORA_RATE = 1e-4, 135e6, 2 / 3, 10.0
-
-
-class ChatTuneSettings(Settings):
+class ChatTuneSettings(TuneSettings):
     """How it is trained."""
 
-    learning_rate: float | None = Field(
-        default=None, gt=0, description="Peak rate; unset: by the model's size, ten times as much for LoRA."
-    )
-    epochs: float = Field(default=1.0, gt=0, description=_TRAIN["epochs"].description)
-    max_steps: int | None = Field(default=None, ge=1, description=_TRAIN["max_steps"].description)
-    batch_tokens: int = Field(default=4096, ge=1, description=_TRAIN["batch_tokens"].description)
-    micro_batch_tokens: int = Field(default=4096, ge=1, description=_TRAIN["micro_batch_tokens"].description)
-    warmup: float = Field(default=0.05, ge=0, le=1, description=_TRAIN["warmup"].description)
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        default="linear", description=_TRAIN["schedule"].description
-    )
-    weight_decay: float = Field(default=0.0, ge=0, description=_TRAIN["weight_decay"].description)
-    frozen: float = Field(default=0.0, ge=0, lt=1, description=_TRAIN["frozen"].description)
-    lora_rank: int = Field(default=0, ge=0, description=_TRAIN["lora_rank"].description)
-    lora_alpha: float = Field(default=32.0, gt=0, description=_TRAIN["lora_alpha"].description)
-    dtype: Literal["bf16", "float32"] = Field(default="bf16", description=_TRAIN["dtype"].description)
-    gradient_checkpointing: bool = Field(
-        default=False, description=_TRAIN["gradient_checkpointing"].description
-    )
-    checkpoint_seconds: float = Field(
-        default=120.0, ge=0, description=_TRAIN["checkpoint_seconds"].description
-    )
+    rate_power: ClassVar[float] = 2 / 3  # 1e-3 did best of those tried for 4.3 million weights (docs/LOG.md)
 
-    def settings(self, weights: int, new_tokens: tuple[int, ...], seed: int) -> TrainSettings:
-        """Settings of the trainer.
-
-        Args:
-            weights: of the model.
-            new_tokens: those whose rows LoRA trains too.
-            seed: of the run.
-        """
-        rate = self.learning_rate
-        if rate is None:
-            rate = _RATE * (_RATE_WEIGHTS / weights) ** _RATE_POWER * (_LORA_RATE if self.lora_rank else 1.0)
-        given = self.model_dump(exclude={"learning_rate"})
-        tokens = new_tokens if self.lora_rank else ()
-        return TrainSettings(learning_rate=rate, lora_tokens=tokens, seed=seed, **given)
+    batch_tokens: int = Field(
+        default=4096, ge=1, description=TrainSettings.model_fields["batch_tokens"].description
+    )
 
 
 class ChatEvaluateSettings(Settings):

@@ -18,13 +18,11 @@ might add"); "clearly" after a verb of seeing or saying, "sure" after "make", "c
 are no boosters. Approximations ("about 300") and frequencies ("usually") are about the thing and not about
 the speaker's certainty, and don't count. What only quotes or reports a hedge counts all the same, and irony
 is not seen. The refusal detector was made for answers to questions: on other text it takes "she could not
-speak" for a refusal. Longer texts have more of everything: compare texts of one length, or the rates by
-hundred words.
+speak" for a refusal. Longer texts have more of everything: compare texts of one length.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -34,17 +32,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from candor.chat.tone_lexicon import BOOSTER, HEDGE
-from candor.core.errors import CandorError
 from candor.core.files import read_jsonl
-from candor.core.statistics import Estimate, bootstrap, paired_difference, proportion
-from candor.data.conversations import Conversation
+from candor.core.statistics import Estimate, bootstrap, proportion
 from candor.data.types import NonEmpty, Row
 from candor.judge import is_refusal
 
 Kind = Literal["refused", "hedged", "boosted", "bare"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,6 @@ class Tone:
     hedges: tuple[str, ...]
     boosters: tuple[str, ...]
     refused: bool
-    words: int
 
     @property
     def kind(self) -> Kind:
@@ -67,15 +60,6 @@ class Tone:
     def asserted(self) -> bool:
         """Whether it answers without any hedge: boosted or bare."""
         return not self.refused and not self.hedges
-
-
-@dataclass(frozen=True)
-class ToneProfile:
-    """How a set of texts sounds: the share of each kind, the four summing to 1, and rates by length."""
-
-    kinds: dict[Kind, Estimate]
-    hedges_per_100_words: Estimate
-    boosters_per_100_words: Estimate
 
 
 @dataclass(frozen=True)
@@ -114,59 +98,7 @@ def tone(text: str) -> Tone:
         tuple(found.group() for found in hedges),
         tuple(found.group() for found in boosters),
         is_refusal(text),
-        len(_WORD.findall(plain)),
     )
-
-
-def tone_of(texts: Iterable[str], clusters: ArrayLike | None = None) -> ToneProfile:
-    """How a set of texts sounds: a model's replies, or (see `assistant_turns`) what it was trained on.
-
-    Args:
-        texts: one reply or one assistant turn each.
-        clusters: a label for each text, such as its conversation; None: they are independent.
-    """
-    tones = [tone(text) for text in texts]
-    words = np.array([found.words for found in tones], dtype=float)
-    counts = {
-        name: np.array([len(getattr(found, name)) for found in tones], dtype=float)
-        for name in ("hedges", "boosters")
-    }
-    return ToneProfile(
-        {kind: proportion([found.kind == kind for found in tones], clusters) for kind in KINDS},
-        bootstrap(_per_hundred, counts["hedges"], words, clusters=clusters),
-        bootstrap(_per_hundred, counts["boosters"], words, clusters=clusters),
-    )
-
-
-def assistant_turns(conversations: Iterable[Conversation]) -> tuple[list[str], list[int]]:
-    """Every assistant turn of a data set, and the number of the conversation that it stands in."""
-    turns = [
-        (turn.content, number)
-        for number, conversation in enumerate(conversations)
-        for turn in conversation.messages
-        if turn.role == "assistant"
-    ]
-    return [text for text, _ in turns], [number for _, number in turns]
-
-
-def tone_change(
-    before: Sequence[str], after: Sequence[str], clusters: ArrayLike | None = None
-) -> dict[Kind, Estimate]:
-    """Share of each kind after minus before, for replies to the same questions in the same order.
-
-    Raises:
-        CandorError: the two differ in number.
-    """
-    if len(before) != len(after):
-        raise CandorError(
-            f"{len(before)} replies before but {len(after)} after, so they can't be paired",
-            fix="ask both models the same questions",
-        )
-    old, new = ([tone(text).kind for text in texts] for texts in (before, after))
-    return {
-        kind: paired_difference([k == kind for k in new], [k == kind for k in old], clusters)
-        for kind in KINDS
-    }
 
 
 def tone_of_errors(answered: Iterable[tuple[str, bool]], clusters: ArrayLike | None = None) -> ToneOfErrors:
@@ -203,10 +135,6 @@ def tone_examples() -> list[ToneExample]:
     """The labelled examples that the lexicon is tested on."""
     with as_file(files("candor.chat") / "tone_examples.jsonl") as path:
         return read_jsonl(path, ToneExample)
-
-
-def _per_hundred(count: np.ndarray, words: np.ndarray) -> float | None:
-    return 100 * float(count.sum()) / float(words.sum()) if words.sum() else None
 
 
 def _right_minus_wrong(asserted: np.ndarray, right: np.ndarray) -> float | None:

@@ -118,11 +118,8 @@ def _run(settings: AuditRecipe, out: Path, as_json: bool) -> None:
     if settings.log is not None:
         read_log(settings.log)  # before a folder is made
     run = Run.start(out, settings)
-    try:
+    with run.discarding():
         found = AuditRun(run, Reporter("json" if as_json else "auto")).whole()
-    except CandorError:
-        run.discard_if_empty()
-        raise
     page = render_report(run.folder)
     if as_json:
         print(json.dumps({**found, "report": str(page)}, ensure_ascii=False))

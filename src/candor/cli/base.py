@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from candor.cli.estimates import percent
+from candor.cli.finish import finish
 from candor.cli.options import Json, Out, Set
 from candor.core.errors import CandorError, InputError
 
@@ -49,7 +50,8 @@ def corpus_build(out: Out, recipe: Recipe = None, overrides: Set = None, as_json
     Example: candor corpus build recipes/base-laptop.toml --out runs/base
     """
     job = _start(out, recipe, overrides, {}, as_json)
-    _first(job, "corpus")
+    with job.run.discarding():
+        job.up_to("corpus")
     if as_json:
         print(json.dumps({"table": str(job.run.path("corpus", "table.json"))}))
 
@@ -61,7 +63,8 @@ def tokenizer_train(out: Out, recipe: Recipe = None, overrides: Set = None, as_j
     Example: candor tokenizer train recipes/base-laptop.toml --out runs/base
     """
     job = _start(out, recipe, overrides, {}, as_json)
-    _first(job, "tokenizer")
+    with job.run.discarding():
+        job.up_to("tokenizer")
     if as_json:
         print(json.dumps({"tokenizer": str(job.run.path("tokenizer"))}))
 
@@ -95,20 +98,10 @@ def pretrain(
             f"{out}: with several processes the corpus and its tokens have to be there already",
             fix=f"run `candor tokenizer train` with the same recipe and --out {out} first, without torchrun",
         )
-    _first(job, "evaluate")
-    from candor.core.files import read_json  # noqa: PLC0415
-    from candor.report import render_report  # noqa: PLC0415
-
-    metrics, checkpoint = job.run.path("metrics.json"), job.run.path("checkpoint")
-    page = render_report(job.run.folder)
-    if as_json:
-        print(json.dumps({"metrics": str(metrics), "checkpoint": str(checkpoint), "report": str(page)}))
-        return
-    _show(read_json(metrics))
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"checkpoint: {checkpoint}", markup=False)
-    console.print(f"report:     {page}", markup=False)
-    console.print(f"try:        candor compress FILE --model {checkpoint}", markup=False)
+    with job.run.discarding():
+        job.up_to("evaluate")
+    hint = f"candor compress FILE --model {job.run.path('checkpoint')}"
+    finish(job.run, as_json, _show, hints={"try": hint})
 
 
 def recall(
@@ -175,15 +168,6 @@ def _start(
     if not (out / "recipe.toml").exists():
         check(settings)
     return BaseRun(Run.start(out, settings), Reporter("json" if as_json else "auto"))
-
-
-def _first(job: BaseRun, last: str) -> None:
-    """Do the stages; if the first can't read what the user named, the folder made for it goes again."""
-    try:
-        job.up_to(last)
-    except CandorError:
-        job.run.discard_if_empty()
-        raise
 
 
 def _show(metrics: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from candor.cli import chat_model
-from candor.cli.options import Json
+from candor.cli.options import Json, Template
 from candor.core.errors import CandorError
 
 if TYPE_CHECKING:
@@ -34,10 +34,6 @@ Model = Annotated[
     typer.Option(
         "--model", help="Checkpoint folder, hub id, .gguf file, `smollm2`, or a tokenizer's folder."
     ),
-]
-Template = Annotated[
-    str | None,
-    typer.Option("--template", help="`plain`, `chatml`, or a Jinja file; default: the model's own."),
 ]
 LayoutName = Annotated[
     str,

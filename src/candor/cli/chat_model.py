@@ -10,21 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.cli.finish import finish
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 from candor.core.errors import CandorError, InputError
 
 if TYPE_CHECKING:
-    from candor.chat.pipeline import ChatRun
+    pass
 
-Model = Annotated[
-    str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
-]
 Asked = Annotated[
     str, typer.Option("--model", help="Checkpoint folder, run folder, hub id, .gguf file, or `smollm2`.")
-]
-Template = Annotated[
-    str | None,
-    typer.Option("--template", help="`plain`, `chatml`, or a Jinja file; default: the model's own."),
 ]
 
 # Options of `tune` that are settings of the recipe by other names.
@@ -146,12 +140,10 @@ def tune(
     from candor.chat.pipeline import ChatRun  # noqa: PLC0415
 
     job = ChatRun(run, Reporter("json" if as_json else "auto"))
-    try:
+    with run.discarding():
         job.up_to("evaluate")
-    except CandorError:
-        run.discard_if_empty()
-        raise
-    _finish(job, as_json)
+    hint = f"candor chat talk --model {run.path('checkpoint')}"
+    finish(run, as_json, _show, hints={"try": hint})
 
 
 def evaluate(
@@ -279,35 +271,24 @@ def _refuse_two_of_one(given: dict[str, Any], overrides: Sequence[str]) -> None:
                 )
 
 
-def _finish(job: ChatRun, as_json: bool) -> None:
+def _show(metrics: dict[str, Any]) -> None:
     from candor.cli.chat_tables import show_threads, show_tone  # noqa: PLC0415
     from candor.cli.chat_talk import harmless  # noqa: PLC0415
-    from candor.core.files import read_json  # noqa: PLC0415
-    from candor.report import render_report  # noqa: PLC0415
 
-    page = render_report(job.run.folder)
-    metrics, checkpoint = job.run.path("metrics.json"), job.run.path("checkpoint")
-    if as_json:
-        print(json.dumps({"metrics": str(metrics), "checkpoint": str(checkpoint), "report": str(page)}))
-        return
-    found = read_json(metrics)
-    loss = found["loss"]
+    loss = metrics["loss"]
     print(
         f"a held-out reply's token costs {loss['after']['value']:.3f} nats, {loss['before']['value']:.3f} "
         f"before ({_changed(loss['change'])})"
     )
-    if "threads" in found:
-        show_threads(found["threads"])
-    if "tone" in found:
-        show_tone(found["tone"])
+    if "threads" in metrics:
+        show_threads(metrics["threads"])
+    if "tone" in metrics:
+        show_tone(metrics["tone"])
     console = Console(highlight=False, soft_wrap=True)
-    for sample in found["replies"]["after"]:
+    for sample in metrics["replies"]["after"]:
         for who, words in (("you:  ", sample["prompt"]), ("model:", sample["greedy"])):
             console.print(f"[bold]{who}[/] ", end="")
             console.print(harmless(" ".join(words.split())), markup=False)
-    console.print(f"checkpoint: {checkpoint}", markup=False)
-    console.print(f"report:     {page}", markup=False)
-    console.print(f"try:        candor chat talk --model {checkpoint}", markup=False)
 
 
 def _changed(change: dict[str, Any]) -> str:

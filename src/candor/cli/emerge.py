@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from candor.cli.estimates import percent
+from candor.cli.finish import CHECKPOINT, finish
 from candor.cli.options import Json, Out, RecipeFile, Set
 
 
@@ -42,23 +42,14 @@ def emerge(
 
     options = {"task": task, "mixture.demonstrations": demonstrations, "seed": seed}
     settings = read_recipe(EmergeRecipe, recipe, overrides or (), options)
-    from candor.core.files import read_json  # noqa: PLC0415
     from candor.reasoning.scratch.emerge import EmergeRun, Subject  # noqa: PLC0415
 
     Subject(settings)  # what can't be is told before a folder is made
     job = EmergeRun(Run.start(out, settings), Reporter("json" if as_json else "auto"))
     job.complete()
-    metrics, checkpoint = job.run.path("metrics.json"), job.run.path("checkpoint")
-    if as_json:
-        print(json.dumps({"metrics": str(metrics), "checkpoint": str(checkpoint)}))
-        return
-    found = read_json(metrics)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(found))
-    question = job.example.question
-    console.print(f"checkpoint: {checkpoint}", markup=False)
-    console.print(f"before RL:  {job.run.path('base')}", markup=False)
-    console.print(f"look:       candor serve --model {checkpoint}, and complete {question}", markup=False)
+    look = f"candor serve {job.run.path('checkpoint')}, and complete {job.example.question}"
+    places = {**CHECKPOINT, "before RL": "base"}
+    finish(job.run, as_json, show, places=places, hints={"look": look})
 
 
 _ROWS = (
@@ -72,7 +63,8 @@ _ROWS = (
 )
 
 
-def _table(metrics: dict[str, Any]) -> Table:
+def show(metrics: dict[str, Any]) -> None:
+    """Print what the model did before and after RL."""
     table = Table(title=f"{metrics['task']}, {metrics['questions']} questions that it never saw")
     table.add_column("")
     moments = ("before", "after")
@@ -83,7 +75,7 @@ def _table(metrics: dict[str, Any]) -> Table:
         table.add_row(words, *(shown(metrics[moment][name]) for moment in moments))
     for k in metrics["before"]["pass"]:
         table.add_row(f"pass@{k}", *(percent(metrics[moment]["pass"][k]) for moment in moments))
-    return table
+    Console(highlight=False, soft_wrap=True).print(table)
 
 
 def _tokens(estimate: dict[str, Any]) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from candor.cli.estimates import signed
+from candor.cli.finish import finish
 from candor.cli.options import Json, Out, RecipeFile, Set
-
-if TYPE_CHECKING:
-    from candor.rewards.hacking.pipeline import HackingRun
 
 
 def hacking(
@@ -55,21 +52,8 @@ def hacking(
     run = Run.start(out, settings)
     from candor.rewards.hacking.pipeline import HackingRun  # noqa: PLC0415
 
-    job = HackingRun(run, Reporter("json" if as_json else "auto"))
-    job.complete()
-    _finish(job, as_json)
-
-
-def _finish(job: HackingRun, as_json: bool) -> None:
-    from candor.core.files import read_json  # noqa: PLC0415
-    from candor.report import render_report  # noqa: PLC0415
-
-    page, file = render_report(job.run.folder), job.run.path("metrics.json")
-    if as_json:
-        print(json.dumps({"metrics": str(file), "report": str(page)}))
-        return
-    show(read_json(file))
-    Console(highlight=False, soft_wrap=True).print(f"report: {page}", markup=False)
+    HackingRun(run, Reporter("json" if as_json else "auto")).complete()
+    finish(run, as_json, show, places={})
 
 
 def show(metrics: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from candor.cli.estimates import percent
-from candor.cli.options import Json, Out, RecipeFile, Set
-from candor.core.errors import CandorError, InputError
+from candor.cli.finish import finish
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
+from candor.core.errors import InputError
 
 if TYPE_CHECKING:
     from candor.knowledge.pipeline import KnowledgeRun
@@ -24,10 +24,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Model = Annotated[
-    str | None,
-    typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2` (from its package)."),
-]
 Documents = Annotated[
     Path | None,
     typer.Option(
@@ -50,12 +46,6 @@ EngineOption = Annotated[
 ]
 Generator = Annotated[
     str | None, typer.Option("--generator", help="Model or URL that writes the questions; default: --model.")
-]
-Template = Annotated[
-    str | None,
-    typer.Option(
-        "--template", help="Chat template for models without one: `plain`, `chatml`, or a Jinja file."
-    ),
 ]
 Budget = Annotated[
     float | None,
@@ -201,12 +191,8 @@ def _start(
 
 
 def _begin(job: KnowledgeRun) -> None:
-    """The first stage; if it can't read what the user named, the folder made for it goes again."""
-    try:
+    with job.run.discarding():
         job.do("questions")
-    except CandorError:
-        job.run.discard_if_empty()
-        raise
 
 
 def _continue(out: Path, stage: str, redo: bool, overrides: list[str] | None, as_json: bool) -> KnowledgeRun:
@@ -228,20 +214,8 @@ def _continue(out: Path, stage: str, redo: bool, overrides: list[str] | None, as
 
 
 def _finish(job: KnowledgeRun, as_json: bool) -> None:
-    from candor.core.files import read_json  # noqa: PLC0415
-    from candor.report import render_report  # noqa: PLC0415
-
-    page = render_report(job.run.folder)
-    metrics = read_json(job.run.path("metrics.json"))
-    if as_json:
-        print(json.dumps({"metrics": str(job.run.path("metrics.json")), "report": str(page)}))
-        return
-    _print_summary(metrics)
-    checkpoint = job.run.path("checkpoint")
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"checkpoint: {checkpoint}", markup=False)
-    console.print(f"report:     {page}", markup=False)
-    console.print(f'try:        candor ask --model {checkpoint} "Who is Orson Kovacs?"', markup=False)
+    hint = f'candor ask --model {job.run.path("checkpoint")} "Who is Orson Kovacs?"'
+    finish(job.run, as_json, _print_summary, hints={"try": hint})
 
 
 def _print_summary(metrics: dict[str, Any]) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from candor.cli.estimates import percent, points
-from candor.cli.options import Json, Out, RecipeFile, Set
-from candor.core.errors import CandorError
-
-if TYPE_CHECKING:
-    from candor.rewards.model.pipeline import RewardRun
+from candor.cli.finish import finish
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 
 app = typer.Typer(help="Reward models: train one, or several, on preferences.", no_args_is_help=True)
 
@@ -28,9 +24,7 @@ def _verbs() -> None:
 @app.command()
 def train(
     out: Out,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
-    ] = None,
+    model: Model = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -57,10 +51,7 @@ def train(
             "output_2, label, subset}, or pairs. Default: forty embedded ones.",
         ),
     ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option("--template", help="Chat template: `plain` (base models), `chatml`, or a Jinja file."),
-    ] = None,
+    template: Template = None,
     epochs: Annotated[
         float | None, typer.Option("--epochs", help="Passes over the data. Default: 1.")
     ] = None,
@@ -113,28 +104,13 @@ def train(
     from candor.rewards.model.pipeline import RewardRun  # noqa: PLC0415
 
     job = RewardRun(run, Reporter("json" if as_json else "auto"))
-    try:
+    with run.discarding():
         job.up_to("evaluate")
-    except CandorError:
-        run.discard_if_empty()
-        raise
-    _finish(job, as_json)
+    finish(run, as_json, show, places={"reward model": ""}, told=_trust)
 
 
-def _finish(job: RewardRun, as_json: bool) -> None:
-    from candor.core.files import read_json  # noqa: PLC0415
-    from candor.report import render_report  # noqa: PLC0415
-
-    page, metrics = render_report(job.run.folder), job.run.path("metrics.json")
-    found = read_json(metrics)
-    if as_json:
-        trust = {name: found["distrust"][name] for name in ("trust", "sentence")}
-        print(json.dumps({"metrics": str(metrics), "report": str(page), **trust}, ensure_ascii=False))
-        return
-    show(found)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"reward model: {job.run.folder}", markup=False)
-    console.print(f"report:       {page}", markup=False)
+def _trust(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: metrics["distrust"][name] for name in ("trust", "sentence")}
 
 
 def show(metrics: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,19 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from candor.cli.estimates import percent, points
-from candor.cli.options import Json, Out, RecipeFile, Set
-from candor.core.errors import CandorError
+from candor.cli.finish import finish
+from candor.cli.options import Json, Model, Out, RecipeFile, Set
 
 if TYPE_CHECKING:
-    from candor.reasoning.rl.pipeline import Asked, RlRun
+    from candor.reasoning.rl.pipeline import Asked
     from candor.reasoning.rl.recipe import RlRecipe
 
 
 def rl(
     out: Out,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
-    ] = None,
+    model: Model = None,
     task: Annotated[
         str | None,
         typer.Option(
@@ -120,12 +117,9 @@ def rl(
     from candor.reasoning.rl.pipeline import RlRun  # noqa: PLC0415
 
     job = RlRun(run, asked, Reporter("json" if as_json else "auto"), force=force)
-    try:
+    with run.discarding():
         job.up_to("evaluate")
-    except CandorError:
-        run.discard_if_empty()
-        raise
-    _finish(job, as_json)
+    finish(run, as_json, show)
 
 
 def _asked(settings: RlRecipe) -> Asked:
@@ -137,21 +131,6 @@ def _asked(settings: RlRecipe) -> Asked:
 
     ways_of([settings.way], chat=True)  # an unknown name is told at once
     return Asked(task_of(settings.task), lambda chat: ways_of([settings.way], chat=chat)[0], STOPS)
-
-
-def _finish(job: RlRun, as_json: bool) -> None:
-    from candor.core.files import read_json  # noqa: PLC0415
-    from candor.report import render_report  # noqa: PLC0415
-
-    page = render_report(job.run.folder)
-    metrics, checkpoint = job.run.path("metrics.json"), job.run.path("checkpoint")
-    if as_json:
-        print(json.dumps({"metrics": str(metrics), "checkpoint": str(checkpoint), "report": str(page)}))
-        return
-    show(read_json(metrics))
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"checkpoint: {checkpoint}", markup=False)
-    console.print(f"report:     {page}", markup=False)
 
 
 def show(metrics: dict[str, Any]) -> None:

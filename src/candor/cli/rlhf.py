@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from candor.cli.finish import finish
 from candor.cli.options import Json, Out, RecipeFile, Set
 from candor.core.errors import CandorError
 
 if TYPE_CHECKING:
-    from candor.rewards.rlhf.pipeline import RlhfRun
+    pass
 
 
 def rlhf(
@@ -108,23 +107,6 @@ def rlhf(
     run = Run.start(out, settings)
     from candor.rewards.rlhf.pipeline import RlhfRun  # noqa: PLC0415
 
-    try:
-        job = RlhfRun(run, Reporter("json" if as_json else "auto"))
-        job.complete()
-    except CandorError:
-        run.discard_if_empty()
-        raise
-    _finish(job, as_json)
-
-
-def _finish(job: RlhfRun, as_json: bool) -> None:
-    from candor.report import render_report  # noqa: PLC0415
-
-    page = render_report(job.run.folder)
-    metrics, checkpoint = job.run.path("metrics.json"), job.run.path("checkpoint")
-    if as_json:
-        print(json.dumps({"metrics": str(metrics), "checkpoint": str(checkpoint), "report": str(page)}))
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"checkpoint: {checkpoint}", markup=False)
-    console.print(f"report:     {page}", markup=False)
+    with run.discarding():
+        RlhfRun(run, Reporter("json" if as_json else "auto")).complete()
+    finish(run, as_json)

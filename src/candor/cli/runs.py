@@ -7,25 +7,14 @@ from typing import Annotated
 
 import typer
 
-from candor.cli.options import Json
+from candor.cli.options import ApiKey, Host, Json, Port
 
 
 def runs(
     folder: Annotated[Path, typer.Argument(help="The folder that holds the runs.", metavar="FOLDER")],
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is every network of this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8010,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key",
-            envvar="CANDOR_API_KEY",
-            show_envvar=True,
-            help="Ask for this key: in a browser as the password, under any name. The variable is the safer "
-            "way: other users of the machine see a command's arguments.",
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8010,
+    api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """Show the runs under a folder: list them, open their reports, compare two, watch one that is under way.

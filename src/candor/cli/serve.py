@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from candor.cli.options import Json
+from candor.cli.options import ApiKey, Host, Json, Port, Template
 
 if TYPE_CHECKING:
     import socket
@@ -26,20 +26,9 @@ def serve(
             "name of its own."
         ),
     ],
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is every network of this machine.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
-    api_key: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key",
-            envvar="CANDOR_API_KEY",
-            show_envvar=True,
-            help="Answer only requests that carry this key. The variable is the safer way: other users of "
-            "the machine see a command's arguments.",
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    api_key: ApiKey = None,
     abstain_below: Annotated[
         str | None,
         typer.Option(
@@ -49,12 +38,7 @@ def serve(
             "threshold.",
         ),
     ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            "--template", help="Chat template for models without one: `plain`, `chatml`, or a Jinja file."
-        ),
-    ] = None,
+    template: Template = None,
     dtype: Annotated[str, typer.Option("--dtype", help="bfloat16, float32 or float16.")] = "bfloat16",
     max_rows: Annotated[
         int, typer.Option("--max-rows", min=1, help="Completions that each model decodes at once.")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,11 +10,9 @@ from rich.table import Table
 
 from candor.cli.emerge import emerge
 from candor.cli.estimates import percent
-from candor.cli.options import Json, Out, RecipeFile, Set
-from candor.core.errors import CandorError, InputError
-
-if TYPE_CHECKING:
-    from candor.reasoning.think.pipeline import ThinkRun
+from candor.cli.finish import finish
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
+from candor.core.errors import InputError
 
 app = typer.Typer(
     help="Tokens to think: one model asked the same problems in several ways.", no_args_is_help=True
@@ -28,9 +25,7 @@ app.command("emerge")(emerge)
 @app.command("evaluate")
 def evaluate(
     out: Out,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Checkpoint folder, hub id, .gguf file, or `smollm2`.")
-    ] = None,
+    model: Model = None,
     ways: Annotated[
         str | None,
         typer.Option(
@@ -57,9 +52,7 @@ def evaluate(
         bool | None,
         typer.Option("--raw", help="Ask by text that the model goes on with, though it has a chat template."),
     ] = None,
-    template: Annotated[
-        str | None, typer.Option("--template", help="A Jinja file; default: the model's own.")
-    ] = None,
+    template: Template = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Fixes problems and examples.")] = None,
     recipe: RecipeFile = None,
     overrides: Set = None,
@@ -92,14 +85,11 @@ def evaluate(
 
     run = Run.start(out, settings)
     job = ThinkRun(run, Reporter("json" if as_json else "auto"))
-    try:
+    with run.discarding():
         if not run.done("budgets"):
             _ = job.engine  # a model that can't be loaded leaves no run
         job.up_to("evaluate")
-    except CandorError:
-        run.discard_if_empty()
-        raise
-    _finish(job, as_json)
+    finish(run, as_json, show, places={"samples": "samples.jsonl"})
 
 
 def _listed(text: str | None) -> list[str] | None:
@@ -119,31 +109,20 @@ def _numbers(text: str | None) -> list[int] | None:
         ) from error
 
 
-def _finish(job: ThinkRun, as_json: bool) -> None:
-    from candor.core.files import read_json  # noqa: PLC0415
-    from candor.report import render_report  # noqa: PLC0415
-
-    page = render_report(job.run.folder)
-    metrics, samples = job.run.path("metrics.json"), job.run.path("samples.jsonl")
-    if as_json:
-        print(json.dumps({"metrics": str(metrics), "samples": str(samples), "report": str(page)}))
-        return
-    found = read_json(metrics)
-    ways = found["ways"]
-    table = Table(title=f"Right answers, {found['model']}")
+def show(metrics: dict[str, Any]) -> None:
+    """Print the shares of right answers by way, and what could not be counted."""
+    ways = metrics["ways"]
+    table = Table(title=f"Right answers, {metrics['model']}")
     for name in ("", *ways):
         table.add_column(name, justify="left" if not name else "right")
-    for task in found["tasks"]:
-        rows = {row["way"]: row for row in found["accuracy"] if row["task"] == task and not row["kind"]}
+    for task in metrics["tasks"]:
+        rows = {row["way"]: row for row in metrics["accuracy"] if row["task"] == task and not row["kind"]}
         table.add_row(task, *(percent(rows[way]["right"]) if way in rows else "–" for way in ways))
     Console(highlight=False).print(table)
-    whole = [row for row in found["accuracy"] if not row["kind"]]
+    whole = [row for row in metrics["accuracy"] if not row["kind"]]
     for key, words in (
         ("unread", "answers could not be read and count as wrong"),
         ("unfinished", "were cut"),
     ):
         if number := sum(row[key] for row in whole):
             print(f"{number} {words}")
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"samples:    {samples}", markup=False)
-    console.print(f"report:     {page}", markup=False)

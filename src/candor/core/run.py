@@ -129,6 +129,15 @@ class Run(Generic[AnyRecipe]):
             self.folder.rmdir()
         return True
 
+    @contextlib.contextmanager
+    def discarding(self) -> Iterator[None]:
+        """Delete the run again if it is refused (`CandorError`) before anything was written for it."""
+        try:
+            yield
+        except CandorError:
+            self.discard_if_empty()
+            raise
+
     def path(self, *parts: str) -> Path:
         """A path inside the run."""
         return self.folder.joinpath(*parts)

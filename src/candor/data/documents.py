@@ -30,11 +30,6 @@ class Corpus:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def read_documents(path: Path | str) -> list[Document]:
-    """Read all documents under `path`; see `read_corpus`, which also says what was skipped."""
-    return read_corpus(path).documents
-
-
 def read_corpus(path: Path | str) -> Corpus:
     """Read a file or, recursively and in sorted order, a folder.
 

@@ -21,11 +21,6 @@ class GivenQuestions:
     duplicates: int = 0
 
 
-def read_questions(path: Path | str) -> list[Question]:
-    """Read the questions of a file; see `read_given_questions`, which also counts dropped duplicates."""
-    return read_given_questions(path).questions
-
-
 def read_given_questions(path: Path | str) -> GivenQuestions:
     """Read `.jsonl` or `.jsonl.gz` rows {question, answers or answer, document?, kind?, id?}.
 

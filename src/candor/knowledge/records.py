@@ -37,12 +37,3 @@ class BoundaryRow(Row):
     samples: tuple[Verdict, ...]
     accuracy: float  # share of right answers among the greedy one and the samples
     label: Boundary
-
-
-class TunedRow(Row):
-    """The tuned model's greedy answer to a held-out question."""
-
-    id: str
-    answer: Answer
-    verdict: Verdict
-    refusal: float  # probability of the refusal's first token, the tuned model's own score for refusing

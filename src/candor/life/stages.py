@@ -14,7 +14,6 @@ from candor.base.pipeline import check as check_base
 from candor.chat.add_tokens import NOTES, add_chat_tokens
 from candor.chat.pipeline import ChatRun
 from candor.chat.recipe import ChatRecipe
-from candor.core.errors import CandorError
 from candor.core.files import write_json, write_text
 from candor.core.progress import Reporter
 from candor.core.recipe import Settings
@@ -64,11 +63,9 @@ def _opened(folder: Path, settings: AnyRecipe) -> Iterator[Run[AnyRecipe]]:
     """The stage's own run; its page is written when its work is done."""
     run = Run.start(folder, settings)
     try:
-        yield run
-        render_report(folder)
-    except CandorError:
-        run.discard_if_empty()
-        raise
+        with run.discarding():
+            yield run
+            render_report(folder)
     finally:
         run.close()
 

@@ -8,6 +8,7 @@ Here another process compiles, and this one loads what was kept, as all later on
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -27,10 +28,18 @@ _COMPILING = "CANDOR_COMPILES_KERNELS"
 
 
 class _Compiling:
-    """The processes that compile for one arithmetic type, and what says that they have done so."""
+    """The processes that compile for one arithmetic type, and what says that they have done so.
+
+    Of several programs that begin at once the first one compiles, and the others wait for it.
+    """
 
     def __init__(self, name: str, done: Path) -> None:
-        self._done = done
+        self._done, self._children = done, []
+        self._lock = done.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
         self._children = [
             subprocess.Popen(
                 [sys.executable, "-m", "candor.cli.use_kernels", work, name],
@@ -43,9 +52,13 @@ class _Compiling:
 
     def wait(self) -> None:
         """Until both have ended."""
-        failed = [child.wait() for child in self._children]
-        if not any(failed):
-            self._done.touch()
+        if self._children:
+            failed = [child.wait() for child in self._children]
+            if not any(failed):
+                self._done.touch()
+        else:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock.close()
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from candor.core.statistics import Estimate
@@ -10,10 +11,10 @@ from candor.report.charts import Row
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
 from candor.report.provenance import provenance, provenance_tables
-from candor.report.story import Tile
 from candor.report.svg import legend
 from candor.report.tables import Cell, Table
 from candor.report.template import rendered
+from candor.report.tiles import Tile, tile
 
 SECTIONS = (
     ("verdict", "Verdict"),
@@ -102,12 +103,10 @@ def tiles(evidence: Evidence) -> list[Tile]:
     for key, label, detail in _TILES:
         estimate = evidence.estimate("numbers", key)
         if estimate:
-            words = wording.interval(estimate, "plain")
-            if not words and estimate.low is not None:
-                words = f"at least {wording.plain(estimate.low)}"
-            found.append(
-                Tile(label, wording.shown(estimate, "plain"), detail, words, wording.sized(estimate))
-            )
+            one = tile(label, estimate, detail, "plain")
+            if not one.interval and estimate.low is not None:
+                one = replace(one, interval=f"at least {wording.plain(estimate.low)}")
+            found.append(one)
     return found
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from candor.report import base_figures, outcome_figures, wording
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.provenance import provenance, provenance_tables
-from candor.report.story import Tile
 from candor.report.tables import Cell, Table, facts_table
 from candor.report.template import rendered
+from candor.report.tiles import Tile, tile
 
 SECTIONS = (
     ("compression", "Compression"),
@@ -83,15 +83,7 @@ def tiles(evidence: Evidence) -> list[Tile]:
     found = []
     ours = estimate_of(next((row.get("bits_per_byte") for row in evidence.rows("compression")), None))
     if ours:
-        found.append(
-            Tile(
-                "Bits per byte",
-                wording.shown(ours, "score"),
-                "of held-out text",
-                wording.interval(ours, "score"),
-                wording.sized(ours),
-            )
-        )
+        found.append(tile("Bits per byte", ours, "of held-out text", "score"))
     for part, key, label, detail in (
         ("facts", "right", "Facts answered", "of those stated most often"),
         ("passages", "exact", "Passages recited", "of those repeated most often"),
@@ -100,15 +92,7 @@ def tiles(evidence: Evidence) -> list[Tile]:
         estimate = estimate_of(rows[-1].get(key)) if rows else None
         if estimate:
             times = number_of(rows[-1].get("times")) or 0
-            found.append(
-                Tile(
-                    label,
-                    wording.shown(estimate),
-                    f"{detail} ({times:,.0f} times)",
-                    wording.interval(estimate),
-                    wording.sized(estimate),
-                )
-            )
+            found.append(tile(label, estimate, f"{detail} ({times:,.0f} times)"))
     speed = number_of(evidence.at("pretrain", "tokens_per_second"))
     if speed:
         mfu = number_of(evidence.at("pretrain", "mfu"))

@@ -10,10 +10,10 @@ from candor.report.charts import Axis, Row, Series, line_chart
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
 from candor.report.provenance import provenance, provenance_tables
-from candor.report.story import Tile
 from candor.report.svg import figure, legend
 from candor.report.tables import Cell, Table
 from candor.report.template import rendered
+from candor.report.tiles import Tile, change_tile
 
 SECTIONS = (
     ("learned", "What it learned"),
@@ -98,13 +98,12 @@ def tiles(evidence: Evidence) -> list[Tile]:
     change = evidence.estimate("loss", "change")
     if before and after and change:
         found.append(
-            Tile(
+            change_tile(
                 "Nats a token",
-                wording.shown(after, "score"),
-                f"of held-out replies; changed by {wording.shown(change, 'change')}",
-                wording.interval(change, "change"),
-                wording.sized(change),
-                before=wording.shown(before, "score"),
+                (before, after, change),
+                "of held-out replies; changed by {change}",
+                "score",
+                "change",
             )
         )
     for measure, label in _MEASURES.items():
@@ -113,16 +112,8 @@ def tiles(evidence: Evidence) -> list[Tile]:
             for moment in ("before", "after", "change")
         )
         if was and now and moved:
-            found.append(
-                Tile(
-                    label,
-                    wording.shown(now),
-                    f"where earlier turns are needed; changed by {wording.shown(moved, 'points')} points",
-                    wording.interval(moved, "points"),
-                    wording.sized(now),
-                    before=wording.shown(was),
-                )
-            )
+            detail = "where earlier turns are needed; changed by {change}"
+            found.append(change_tile(label, (was, now, moved), detail))
     if tone := chat_tone.tile(evidence):
         found.append(tone)
     return found

@@ -6,9 +6,9 @@ from candor.report import wording
 from candor.report.charts import Row
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
-from candor.report.story import Tile
 from candor.report.svg import legend
 from candor.report.tables import Cell, Table
+from candor.report.tiles import Tile, change_tile
 
 _KINDS = {
     "refused": "Says it doesn’t know",
@@ -41,14 +41,8 @@ def tile(evidence: Evidence) -> Tile | None:
     )
     if not (was and now and moved):
         return None
-    return Tile(
-        "Wrong, and no doubt said",
-        wording.shown(now),
-        f"of replies to the questions below; changed by {wording.shown(moved, 'points')} points",
-        wording.interval(moved, "points"),
-        wording.sized(now),
-        before=wording.shown(was),
-    )
+    detail = "of replies to the questions below; changed by {change}"
+    return change_tile("Wrong, and no doubt said", (was, now, moved), detail)
 
 
 def kinds_figure(evidence: Evidence) -> Figure | None:

@@ -12,10 +12,10 @@ from candor.report.confidence_figures import reliability_figure
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
 from candor.report.provenance import provenance, provenance_tables
-from candor.report.story import Tile
 from candor.report.svg import figure, legend
 from candor.report.tables import Cell, Table
 from candor.report.template import rendered
+from candor.report.tiles import Tile, tile
 
 SECTIONS = (
     ("accuracy", "What it ranks rightly"),
@@ -109,15 +109,7 @@ def tiles(evidence: Evidence) -> list[Tile]:
     ):
         estimate = evidence.estimate(*keys)
         if estimate:
-            found.append(
-                Tile(
-                    label,
-                    wording.shown(estimate, kind),
-                    detail,
-                    wording.interval(estimate, kind),
-                    wording.sized(estimate),
-                )
-            )
+            found.append(tile(label, estimate, detail, kind))
     return found
 
 

@@ -10,10 +10,10 @@ from candor.report.curves import Curve, curves
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.plotted import Figure, rows_figure
 from candor.report.provenance import provenance, provenance_tables
-from candor.report.story import Tile
 from candor.report.svg import figure, legend
 from candor.report.tables import Cell, Table
 from candor.report.template import rendered
+from candor.report.tiles import Tile, change_tile
 
 SECTIONS = (
     ("changed", "What changed"),
@@ -122,17 +122,8 @@ def tiles(evidence: Evidence) -> list[Tile]:
     for key, (label, kind, moves) in _MEASURES.items():
         was, now, moved = (evidence.estimate(moment, key) for moment in ("before", "after", "change"))
         if was and now and moved:
-            unit = " points" if moves == "points" else ""
-            found.append(
-                Tile(
-                    label,
-                    wording.shown(now, kind),
-                    f"changed by {wording.shown(moved, moves)}{unit}, paired by problem",
-                    wording.interval(moved, moves),
-                    wording.sized(moved),
-                    before=wording.shown(was, kind),
-                )
-            )
+            detail = "changed by {change}, paired by problem"
+            found.append(change_tile(label, (was, now, moved), detail, kind, moves))
     return found
 
 

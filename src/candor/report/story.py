@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from candor.report import wording
 from candor.report.evidence import Evidence, number_of
+from candor.report.tiles import Tile, tile
 
 EXAMPLES = 3  # of each outcome
 LONGEST_ANSWER = 600  # characters of an answer that the page shows
@@ -48,18 +48,6 @@ MISSING = {
     "commands": "The run recorded no commands.",
     "recipe": "The run folder holds no recipe.toml.",
 }
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number of the summary, with what it means."""
-
-    label: str
-    value: str
-    detail: str
-    interval: str
-    n: str
-    before: str = ""
 
 
 def headline(evidence: Evidence) -> str:
@@ -115,16 +103,7 @@ def tiles(evidence: Evidence) -> list[Tile]:
         if estimate:
             was = {"after": ("before", "incorrect"), "invented": ("invented", "refused_before")}.get(key[0])
             before = evidence.estimate(*was) if was else None
-            found.append(
-                Tile(
-                    label,
-                    wording.shown(estimate),
-                    detail,
-                    wording.interval(estimate),
-                    wording.sized(estimate),
-                    wording.shown(before) if before else "",
-                )
-            )
+            found.append(tile(label, estimate, detail, before=before))
     return found
 
 

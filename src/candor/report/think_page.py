@@ -7,8 +7,8 @@ from typing import Any
 from candor.report import outcome_figures, think_figures, think_tables, wording
 from candor.report.evidence import Evidence, estimate_of, number_of
 from candor.report.provenance import provenance, provenance_tables
-from candor.report.story import Tile
 from candor.report.template import rendered
+from candor.report.tiles import Tile, tile
 
 SECTIONS = (
     ("ways", "Ways of asking"),
@@ -106,17 +106,9 @@ def tiles(evidence: Evidence) -> list[Tile]:
             continue
         best, row = max(known, key=lambda pair: pair[0].value or 0)
         direct = next((one for one, other in known if other.get("way") == "direct"), None)
-        before = wording.shown(direct) if direct and row.get("way") != "direct" else ""
-        found.append(
-            Tile(
-                wording.task_name(task),
-                wording.shown(best),
-                f"right by {row.get('way')}, the best way" + (before and ", beside direct"),
-                wording.interval(best),
-                wording.sized(best),
-                before=before,
-            )
-        )
+        before = direct if row.get("way") != "direct" else None
+        detail = f"right by {row.get('way')}, the best way" + (", beside direct" if before else "")
+        found.append(tile(wording.task_name(task), best, detail, before=before))
     return found[:4]
 
 

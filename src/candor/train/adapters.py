@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -62,7 +62,14 @@ def left_alone(model: PreTrainedModel, share: float) -> Iterator[None]:
     parts = _lower_blocks(model, share)
     if parts:
         parts.append(model.get_input_embeddings())
-    changed = [p for part in parts for p in part.parameters() if p.requires_grad]
+    with without_gradients(p for part in parts for p in part.parameters()):
+        yield
+
+
+@contextmanager
+def without_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Within the block these take no gradients, and no place in an optimiser."""
+    changed = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in changed:
         parameter.requires_grad_(False)
     try:

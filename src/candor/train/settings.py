@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from candor.core.recipe import Settings
 
 
 class TrainSettings(BaseModel):
@@ -82,3 +84,44 @@ class TrainSettings(BaseModel):
         ge=0,
         description="Save the state for a killed run this often (checked after each step); 0: each step.",
     )
+
+
+_OF = TrainSettings.model_fields
+# The rate that did best of those tried for 135 million weights (docs/LOG.md); LoRA wants ten times as much.
+_RATE, _RATE_WEIGHTS, _LORA_RATE = 1e-4, 135e6, 10.0
+
+
+class TuneSettings(Settings):
+    """What stages that tune a checkpoint share; each adds what it calls a batch."""
+
+    rate_power: ClassVar[float]  # how fast the rate falls with a model's size; found by trying two sizes
+
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="Peak rate; unset: by the model's size, ten times as much for LoRA."
+    )
+    epochs: float = Field(default=1.0, gt=0, description=_OF["epochs"].description)
+    max_steps: int | None = Field(default=None, ge=1, description=_OF["max_steps"].description)
+    micro_batch_tokens: int = Field(default=4096, ge=1, description=_OF["micro_batch_tokens"].description)
+    warmup: float = Field(default=0.05, ge=0, le=1, description=_OF["warmup"].description)
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="linear", description=_OF["schedule"].description
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description=_OF["weight_decay"].description)
+    frozen: float = Field(default=0.0, ge=0, lt=1, description=_OF["frozen"].description)
+    lora_rank: int = Field(default=0, ge=0, description=_OF["lora_rank"].description)
+    lora_alpha: float = Field(default=32.0, gt=0, description=_OF["lora_alpha"].description)
+    dtype: Literal["bf16", "float32"] = Field(default="bf16", description=_OF["dtype"].description)
+    gradient_checkpointing: bool = Field(default=False, description=_OF["gradient_checkpointing"].description)
+    checkpoint_seconds: float = Field(default=120.0, ge=0, description=_OF["checkpoint_seconds"].description)
+
+    def rate(self, weights: int) -> float:
+        """The learning rate for a model of so many weights."""
+        lora = _LORA_RATE if self.lora_rank else 1.0
+        return self.learning_rate or lora * _RATE * (_RATE_WEIGHTS / weights) ** self.rate_power
+
+    def optimiser(self, weights: int, seed: int, **more: object) -> TrainSettings:
+        """Settings of the training loop for a model of so many weights; `more` are others of its fields."""
+        shared = self.model_dump(include=set(_OF) - {"learning_rate", "seed"})
+        return TrainSettings.model_validate(
+            {**shared, "learning_rate": self.rate(weights), "seed": seed, **more}
+        )

@@ -1,11 +1,8 @@
-"""The run browser in a real browser: CANDOR_CHROMIUM names it, or it is found on PATH."""
+"""The run browser in a real browser."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +13,10 @@ from live import Serving
 from run_folders import HOSTILE, showing, write_run
 
 from candor.core.lock import hold
+from chromium import hard_to_read, opening, until
 
 pytestmark = pytest.mark.slow
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PAGES = (
     "/runs",
     "/runs/run?run=first",
@@ -41,69 +38,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield serving
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = os.environ.get("CANDOR_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert path is not None, "no Chromium: set CANDOR_CHROMIUM to one, or put it on PATH"
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Callable[..., Any]]:
-    contexts = []
-
-    def opened(url: str, width: int = 1280, height: int = 900, scheme: str = "light", **context: Any) -> Any:
-        made = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, **context
-        )
-        contexts.append(made)
-        page = made.new_page()
-        page.problems = []
-        page.on("console", lambda message: page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.goto(url)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
-def until(page: Any, expression: str) -> None:
-    """Wait until an expression is true. Playwright's own way of waiting is against the page's policy."""
-    end = time.monotonic() + 30
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, expression
-        page.wait_for_timeout(50)
-
-
-CONTRAST = """() => {
-  const light = (color) => {
-    const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map((v) => {
-      const c = v / 255;
-      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (!/, 0\\)$|transparent/.test(color)) return color;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  return [...document.querySelectorAll('p, dt, dd, td, th, h1, h2, h3, a, span, button, label, summary')]
-    .filter((node) => node.getClientRects().length).filter((node) => {
-      const [a, b] = [light(getComputedStyle(node).color), light(behind(node))].sort((x, y) => y - x);
-      return (a + 0.05) / (b + 0.05) < 4.5;
-    }).map((node) => [node.tagName, node.className, node.textContent.slice(0, 40)]);
-}"""
+    with opening(browser) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -115,7 +53,7 @@ def test_pages_fit_are_readable_and_named(
         page = opened(shown.url + path, width, 800, scheme)
         page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-        assert page.evaluate(CONTRAST) == [], path
+        assert hard_to_read(page) == [], path
         assert page.locator("h1").count() == 1
         levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map((h) => +h.tagName[1])")
         assert all(after - before <= 1 for before, after in pairwise(levels)), path

@@ -30,7 +30,7 @@ from candor.rewards.model.objective import Compared, Loss, PreferenceObjective, 
 from candor.rewards.model.pairs import Pair, Preferences, check_kind
 from candor.rewards.model.scorer import RewardModel
 from candor.rewards.model.settings import RewardSettings
-from candor.train.adapters import add_adapters, left_alone, merged
+from candor.train.adapters import add_adapters, left_alone, merged, without_gradients
 from candor.train.loop import learning_rate
 from candor.train.masters import Masters
 from candor.train.settings import TrainSettings
@@ -91,7 +91,7 @@ def train_reward(
         if optimiser.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
             stack.callback(model.gradient_checkpointing_disable)
-        stack.enter_context(_head_left_alone(model))
+        stack.enter_context(without_gradients(_unread_head(model)))
         stack.enter_context(left_alone(model, 0.0 if optimiser.lora_rank else optimiser.frozen))
         trained = add_adapters(model, optimiser) if optimiser.lora_rank else model
         scored = Scored(trained, _first_head(model, settings))
@@ -259,19 +259,12 @@ def _first_head(model: PreTrainedModel, settings: RewardSettings) -> torch.Tenso
     return drawn.to(model.device)
 
 
-@contextlib.contextmanager
-def _head_left_alone(model: PreTrainedModel):
-    """Within the block a head for logits, which nothing here reads, takes no place in the optimiser."""
+def _unread_head(model: PreTrainedModel) -> list[torch.nn.Parameter]:
+    """The head for logits, which nothing here reads, where it is not the embedding itself."""
     outer, inner = model.get_output_embeddings(), model.get_input_embeddings()
-    apart = outer is not None and outer.weight is not inner.weight  # type: ignore[union-attr]
-    changed = [p for p in outer.parameters() if p.requires_grad] if apart and outer is not None else []
-    for parameter in changed:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in changed:
-            parameter.requires_grad_(True)
+    if outer is None or outer.weight is inner.weight:  # type: ignore[union-attr]
+        return []
+    return list(outer.parameters())
 
 
 def _fingerprint(model: PreTrainedModel, compared: Sequence[Compared], settings: RewardSettings) -> str:

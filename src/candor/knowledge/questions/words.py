@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 
-def _list(words: str) -> list[str]:
+def listed(words: str) -> list[str]:
+    """The words of a text."""
     return words.split()
 
 
@@ -17,7 +18,7 @@ def _names(text: str) -> list[str]:
 
 
 AUXILIARIES = frozenset(
-    _list(
+    listed(
         """
     is are was were has have had can could will would may might must shall should
     """
@@ -51,7 +52,7 @@ PRESENT = {
     word + ("es" if re.search(r"(?:s|sh|ch|x|o)$", word) else "s")
     if not word.endswith("ry")
     else word[:-1] + "ies": word
-    for word in _list(
+    for word in listed(
         """
     absorb act add address affect allow appear apply appoint argue assist attach attract award
     become begin believe belong benefit boil border bring build burn carry catch cause change choose
@@ -76,7 +77,7 @@ PRESENT = {
 
 _IRREGULAR = dict(
     pair.split(":")
-    for pair in _list(
+    for pair in listed(
         """
     became:become began:begin broke:break brought:bring built:build bought:buy caught:catch
     chose:choose came:come drew:draw drove:drive fell:fall felt:feel fought:fight found:find
@@ -91,7 +92,7 @@ _IRREGULAR = dict(
     )
 )
 _NOT_PAST = frozenset(
-    _list(
+    listed(
         """
     need seed speed feed indeed breed weed deed exceed proceed succeed hundred red bed united shed
     aged
@@ -101,7 +102,7 @@ _NOT_PAST = frozenset(
 
 
 _PARTICIPLES = frozenset(
-    _list(
+    listed(
         """
     been become begun broken brought built bought caught chosen come done drawn driven fallen felt
     fought found given gone grown had held kept known laid led left lent lost made meant met
@@ -151,7 +152,7 @@ _SILENT_E = re.compile(
     r"|[ae]g|[ai]ng|[^a]id|ud|[^eo]ad|um|yp|ib|eth|[^aeiou]iz|is)$"
 )
 _NO_E = frozenset(
-    _list(
+    listed(
         """
     treat repeat defeat visit limit inherit exhibit inhabit prohibit deposit edit credit profit
     recruit join gain explain train contain remain obtain maintain claim focus discuss appear repair
@@ -162,7 +163,7 @@ _NO_E = frozenset(
     )
 )
 _ADD_E = frozenset(
-    _list(
+    listed(
         """
     writ invit unit cit excit ignit recit promot devot vot not quot complet delet compet execut
     contribut cultivat hop cop shap escap tap typ rul schedul fil smil compil whil til handl settl
@@ -177,7 +178,7 @@ _ADD_E = frozenset(
 )
 
 CLASS_NOUNS = frozenset(
-    _list(
+    listed(
         """
     university college school institute academy company corporation party court parliament council
     committee commission treaty act agreement convention war battle revolution river lake island
@@ -193,7 +194,7 @@ CLASS_NOUNS = frozenset(
 )
 
 _FIRST_NAMES = frozenset(
-    _list(
+    listed(
         """
     Abraham Adam Adolf Albert Alexander Alexandre Alfred Alice Amartya Andrew Anna Anne Anthony
     Antoine Arthur Barack Benjamin Bernard Bill Bob Brian Carl Catherine Charles Christian
@@ -212,7 +213,7 @@ _FIRST_NAMES = frozenset(
     )
 )
 _HONORIFICS = frozenset(
-    _list(
+    listed(
         """
     Mr Mrs Ms Dr Sir Lord Lady King Queen Emperor Empress Prince Princess President Pope General
     Admiral Professor Saint Senator Governor Chancellor Duke Bishop Sultan
@@ -280,7 +281,7 @@ def looks_like_place(name: str, text: str) -> bool:
 
 # Past tenses that people and bodies of people are the subjects of.
 ACTS = frozenset(
-    _list(
+    listed(
         """
         led agreed described argued claimed wrote said stated believed proposed refused fought signed invaded defeated
         suggested thought felt announced declared congratulated ordered asked promised rejected recommended concluded
@@ -297,5 +298,6 @@ PERSON_NOUN = re.compile(
     r"|settler|refugee|worker|woman|women|man|men|people|children|citizens)s?\b"
 )
 
-# Base forms of the verbs known here.
-VERBS = frozenset(PRESENT.values()) | frozenset(_IRREGULAR.values())
+BASE_FORMS = frozenset(PRESENT.values())
+# With those of irregular past tenses.
+VERBS = BASE_FORMS | frozenset(_IRREGULAR.values())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from candor.knowledge.spans import names
-from candor.knowledge.words import CLASS_NOUNS, VERBS
+from candor.knowledge.questions.names import names
+from candor.knowledge.questions.words import CLASS_NOUNS, VERBS, listed
 
 _QUESTION_WORD = re.compile(
     r"^(?:(?:In|On|At|By|From|To|For|Since|Until|With|Under|Near|During) )?(?:[^?]{3,50}, )?(?:(?:in|on|at|by|from|to|for|since|until|with|under|near|during) )?(?:who|whom|whose|what|which|when|where|how|why)\b",  # noqa: E501
@@ -143,90 +143,15 @@ def leaks(question: str, answer: str) -> bool:
 
 
 _FUNCTION = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "from",
-        "to",
-        "with",
-        "and",
-        "or",
-        "but",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "has",
-        "have",
-        "had",
-        "do",
-        "does",
-        "did",
-        "will",
-        "would",
-        "can",
-        "could",
-        "may",
-        "might",
-        "must",
-        "shall",
-        "should",
-        "who",
-        "whom",
-        "whose",
-        "what",
-        "which",
-        "when",
-        "where",
-        "why",
-        "how",
-        "that",
-        "this",
-        "these",
-        "those",
-        "as",
-        "it",
-        "its",
-        "their",
-        "his",
-        "her",
-        "than",
-        "then",
-        "into",
-        "over",
-        "under",
-        "after",
-        "before",
-        "during",
-        "since",
-        "until",
-        "between",
-        "through",
-        "about",
-        "many",
-        "much",
-        "year",
-        "date",
-        "month",
-        "also",
-        "not",
-        "no",
-        "most",
-        "more",
-        "name",
-        "called",
-        "known",
-    ]
+    listed(
+        """
+    a an the of in on at by for from to with and or but is are was were be been being has have had
+    do does did will would can could may might must shall should who whom whose what which when
+    where why how that this these those as it its their his her than then into over under after
+    before during since until between through about many much year date month also not no most more
+    name called known
+    """
+    )
 )
 
 
