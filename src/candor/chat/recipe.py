@@ -111,6 +111,7 @@ class ChatTuneSettings(Settings):
     gradient_checkpointing: bool = Field(
         default=False, description=_TRAIN["gradient_checkpointing"].description
     )
+    sharded: bool = Field(default=False, description=_TRAIN["sharded"].description)
     checkpoint_seconds: float = Field(
         default=120.0, ge=0, description=_TRAIN["checkpoint_seconds"].description
     )

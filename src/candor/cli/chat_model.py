@@ -12,6 +12,7 @@ from rich.console import Console
 
 from candor.cli.options import Json, Out, RecipeFile, Set
 from candor.core.errors import CandorError, InputError
+from candor.core.processes import rank
 
 if TYPE_CHECKING:
     from candor.chat.pipeline import ChatRun
@@ -119,6 +120,8 @@ def tune(
     """Teach a model to converse: loss on every assistant turn and on nothing else, then measure.
 
     Example: candor chat tune --model runs/base-chatml --data chats.jsonl --out runs/chat
+
+    On several GPUs: torchrun --nproc-per-node 8 --no-python candor chat tune …
     """
     from candor.chat.recipe import ChatRecipe  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415
@@ -139,6 +142,11 @@ def tune(
             raise InputError(
                 "no such file", path=source.path, fix="check the path given as --data, or in data.sources"
             )
+    if rank() > 0:
+        from candor.chat.pipeline import work_along  # noqa: PLC0415
+
+        work_along(out)
+        return
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from rich.table import Table
 from candor.cli.estimates import percent, points
 from candor.cli.options import Json, Out, RecipeFile, Set
 from candor.core.errors import CandorError
+from candor.core.processes import rank, wait_for
 
 if TYPE_CHECKING:
     from candor.reasoning.rl.pipeline import Asked, RlRun
@@ -110,10 +110,11 @@ def rl(
 
     rewards_of(settings.rewards)  # before a folder is made
     regularizer_of(settings.rl.regularizer)
-    if int(os.environ.get("RANK", "0")) > 0:
+    if rank() > 0:
         from candor.reasoning.rl.pipeline import learn  # noqa: PLC0415
 
-        if not ((out / "recipe.toml").exists() and Run.open(out, RlRecipe).done("train")):
+        wait_for(out, "check")
+        if not Run.open(out, RlRecipe).done("train"):
             learn(settings, asked, out / "training")
         return
     run = Run.start(out, settings)
