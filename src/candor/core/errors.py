@@ -88,7 +88,7 @@ def out_of_memory(error: Exception, doing: str = "", lower: str = _LEAST_MEMORY)
     known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if not known and not (isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)):
         return None
-    first = text.partition("\n")[0].partition(" GPU 0 has")[0].strip()[:_SAID]
+    first = text.partition("\n")[0].partition(" GPU ")[0].strip()[:_SAID]
     return CandorError(
         f"memory ran out{' while ' if doing else ''}{doing}{f' ({first})' if first else ''}",
         fix=f"lower {lower}",

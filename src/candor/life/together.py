@@ -46,9 +46,7 @@ def together(processes: int, words: Sequence[str], run: Path, reporter: Reporter
     Raises:
         CandorError: they failed; it says what the run wrote down of that.
     """
-    return_freed_memory()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the first GPU is the first process's now
+    return_freed_memory()  # the first GPU is the first process's now
     reporter.say(f"starting {processes} processes: candor {' '.join(words[:2])}")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *launch, "-m", "candor", *words, "--out", str(run)]
