@@ -19,8 +19,8 @@ from candor.train.sharding import divides
 RECIPES = Path(__file__).parents[2] / "recipes"
 NAMES = ("h200", "node")
 
-# What the recipes assume: operations a second of a GPU, the share of them that is reached, tokens of a document
-# of FineWeb-Edu, the most tokens of a question with its answer, and what a GPU holds.
+# What the recipes assume: operations a second of a GPU, the share of them that is reached, tokens of a
+# document of FineWeb-Edu, the most tokens of a question with its answer, and what a GPU holds.
 PEAK, UTILISATION, DOCUMENT, ANSWER, GPU = 989e12, 0.40, 1000, 100, 80e9
 
 

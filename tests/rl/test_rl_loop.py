@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -260,20 +257,10 @@ def test_a_policy_that_two_processes_began_is_gone_on_with_by_one_and_by_two_aga
 def test_two_processes_learn_what_one_does(tmp_path: Path, extra):
     script = tmp_path / "together.py"
     script.write_text(TOGETHER)
-    here = Path(__file__).parents[1]
     found = []
-    for launch in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]):
-        done = subprocess.run(
-            [sys.executable, *launch, str(script), RlSettings(**{**FAST, **extra}).model_dump_json()],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={
-                **os.environ,
-                "PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}",
-            },
-        )
-        assert done.returncode == 0, done.stderr
+    for processes in (1, 2):
+        settings = RlSettings(**{**FAST, **extra}).model_dump_json()
+        done = program(script, settings, processes=processes)
         found.append(json.loads(done.stdout.split("@@")[1]))
     (rows, norm, held), (rows_two, norm_two, held_two) = found
     assert len(rows) == 6

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from candor.train.plan import plan
 from candor.train.settings import TrainSettings
 from candor.train.state import clear_state
 from tiny_models import tiny_examples, tiny_model
+from torchrun import program
 
 FAST = {
     "learning_rate": 1e-2,
@@ -354,15 +354,8 @@ class Together:
         self.script.write_text(TOGETHER)
 
     def run(self, settings: TrainSettings, processes: int, state: str, last: int = 0):
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        arguments = [settings.model_dump_json(), str(self.folder / state), str(last)]
-        return subprocess.run(
-            [sys.executable, *(launch if processes == 2 else []), str(self.script), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        )
+        arguments = (settings.model_dump_json(), self.folder / state, last)
+        return program(self.script, *arguments, processes=processes, check=False)
 
     def result(self, *arguments):
         done = self.run(*arguments)
