@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from candor.core.processes import processes, rank
+from candor.model import first_use
 
 # All work in one process, after the kernels were made: none may be left to compile.
 SCRIPT = """
@@ -37,3 +41,17 @@ def test_nothing_is_left_to_compile(dtype: str) -> None:
     used = {name for name, signatures, _ in rows if int(signatures)}
     assert {"attend", "choose", "attend_packed", "attend_packed_back", "cross_entropy"} <= used
     assert [name for name, _, misses in rows if int(misses)] == []
+
+
+def test_under_torchrun_who_compiles_joins_no_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else it would wait for the processes that train together, and they for it."""
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, env, **__: started.append(env))
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("RANK", "3")
+    first_use._Compiling("float32", tmp_path / "done")
+    assert len(started) == 2
+    for env in started:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", env)
+            assert (processes(), rank()) == (1, 0)
