@@ -222,6 +222,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_what_two_processes_began_is_gone_on_with_by_one_and_by_two_again(tmp_path: Path) -> None:
     script = tmp_path / "reward_program.py"
     script.write_text(CHANGED)

@@ -231,6 +231,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_policy_that_two_processes_began_is_gone_on_with_by_one_and_by_two_again(tmp_path: Path):
     script = tmp_path / "changed_program.py"
     script.write_text(CHANGED)
