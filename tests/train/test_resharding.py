@@ -32,9 +32,9 @@ KINDS = {
     "divided, lower half frozen": {"sharded": True, "frozen": 0.5},
     "divided, bf16": {"sharded": True, "dtype": "bf16"},
 }
-# Of weights of about 0.2. Adam divides by gradients' size, so what is a rounding of a small gradient may be a
-# share of a step of 0.01; in bfloat16 gradients themselves are rounded to 8 bits, and Muon computes in it.
-BOUND = dict.fromkeys(KINDS, 1e-4) | {"muon": 5e-3, "divided, bf16": 2e-2}
+# How far apart the weights may end, as a share of how far training moved them. Gradients are added in another
+# order; in bfloat16 they are rounded to 8 bits as well, and Muon computes in it.
+BOUND = dict.fromkeys(KINDS, 1e-4) | {"muon": 0.02, "divided, bf16": 0.1}
 
 SOME = """
 import json, sys
@@ -124,12 +124,11 @@ def test_two_processes_then_one_then_two_end_where_one_does(changed, name: str) 
     found = load_file(root / f"{name}.safetensors")
     assert found.keys() >= alone[name].keys() - {"lm_head.weight"}
     start = tiny_model().state_dict()
-    gaps = {
-        key: float((alone[name][key].float() - value.float()).abs().max()) for key, value in found.items()
-    }
-    assert max(gaps.values()) < BOUND[name], gaps
-    moved = max(float((alone[name][key].float() - start[key]).abs().max()) for key in found)
-    assert moved > 5 * BOUND[name], "the bound would hold for no training at all"
+    apart, moved = (
+        sum(float((found[key].float() - other[key].float()).square().sum()) for key in found) ** 0.5
+        for other in (alone[name], start)
+    )
+    assert moved > 1 and apart < BOUND[name] * moved
 
 
 def test_an_update_reads_the_same_tokens_in_the_same_order_however_many_read_it(changed) -> None:
