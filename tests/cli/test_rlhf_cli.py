@@ -23,11 +23,6 @@ def test_what_is_missing_or_wrong_is_told_and_no_folder_is_left(candor: Candor, 
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
 
 
-def test_several_processes_are_refused(candor: Candor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert_told(candor("rlhf", "--out", "run"), "one process", "torchrun")
-
-
 def test_an_unknown_arm_is_told(candor: Candor, tmp_path: Path) -> None:
     done = candor("rewards", "hacking", "--arm", "maxmin", "--out", "run")
     assert_told(done, "no arm 'maxmin'", "did you mean 'max-min'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+import torchrun
 from candor.core.files import read_json, read_json_lines, write_jsonl
 from candor.data.facts import embedded_questions
 from candor.engine.local import LocalEngine
@@ -154,6 +157,30 @@ def test_stages_one_at_a_time_give_what_run_gives(
     for stage in ("probe", "build", "tune", "evaluate"):
         assert candor("knowledge", stage, "--out", tmp_path / "parts", "--json").code == 0
     assert tree(tmp_path / "parts") == tree(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("divided", [False, True])
+def test_tuning_goes_on_in_any_number_of_processes_to_the_same_weights(
+    tmp_path: Path, tiny: Path, questions: Path, divided: bool
+) -> None:
+    alone, changed = tmp_path / "alone", tmp_path / "changed"
+    settings = [*SMALL, *TUNING, *SHORT, "model.dtype=float32", "tune.dtype=float32"]
+    settings += ["tune.batch_tokens=512", f"tune.sharded={str(divided).lower()}"]
+    begin = ["knowledge", "questions", "--model", tiny, "--questions", questions, "--out", alone]
+    torchrun.command(tmp_path, *begin, *(word for one in settings for word in ("--set", one)))
+    for stage in ("probe", "build"):
+        torchrun.command(tmp_path, "knowledge", stage, "--out", alone)
+    shutil.copytree(alone, changed)
+    torchrun.command(tmp_path, "knowledge", "tune", "--out", alone)
+    tune = ("knowledge", "tune", "--out", changed)
+    for steps, processes in ((2, 2), (3, 1), (0, 2)):
+        torchrun.command(tmp_path, *tune, processes=processes, kill_at=steps)
+    found, weights = (load_file(run / "checkpoint" / "model.safetensors") for run in (changed, alone))
+    gaps = {name: float((found[name] - value).abs().max()) for name, value in weights.items()}
+    assert max(gaps.values()) < 1e-4, gaps
+    one, other = (read_json(run / "tune.json") for run in (changed, alone))
+    assert one["validation"] == other["validation"] and one["steps"] == other["steps"] == 4
 
 
 def test_smollm2_learns_to_refuse_what_it_does_not_know(

@@ -316,6 +316,53 @@ def test_what_takes_up_a_failed_stage_is_left_out_and_a_bug_keeps_its_traceback(
     assert list(read_json(tmp_path / "run" / "manifest.json")["stages"]) == ["knowledge"]
 
 
+# --- several processes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_what_several_processes_train_is_what_one_trains(
+    folder: Path, finished: Path, tmp_path: Path
+) -> None:
+    settings = recipe(folder).model_copy(update={"processes": 2})
+    lines = live(tmp_path / "run", settings, ("base", "chat"))
+    assert [line for line in lines if line.startswith("starting 2 processes")] == [
+        "starting 2 processes: candor pretrain", "starting 2 processes: candor chat tune"
+    ]  # fmt: skip
+
+    def losses(run: Path) -> list[float]:
+        return [row["loss"] for _, row in read_json_lines(run / "events.jsonl") if row["event"] == "step"]
+
+    for stage in ("base", "chat"):
+        assert losses(tmp_path / "run" / stage) == pytest.approx(losses(finished / stage), abs=1e-3), stage
+        assert (tmp_path / "run" / stage / "report.html").is_file()
+    assert sum("done before" in line for line in live(tmp_path / "run", settings, ("base", "chat"))) == 2
+
+
+@pytest.mark.slow
+def test_what_several_processes_could_not_do_is_told_as_the_first_one_wrote_it_down(
+    folder: Path, tmp_path: Path
+) -> None:
+    settings = recipe(folder, base__train={"learning_rate": 1e30, "optimizer": "adamw", "dtype": "float32"})
+    settings = settings.model_copy(update={"processes": 2})
+    with living(tmp_path / "run", settings, ("base",)) as life, pytest.raises(CandorError):
+        life.go(("base",))
+    failure = read_json(tmp_path / "run" / "manifest.json")["failed"]["base"]
+    assert "of 2 processes: " in failure["message"] and "no longer a number" in failure["message"]
+    assert failure["fix"] == "lower the learning rate"
+
+
+def test_every_process_wants_a_gpu_where_there_are_some(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    settings = recipe(folder).model_copy(update={"processes": 8})
+    with pytest.raises(InputError, match=r"'processes': 8 processes want a GPU each, and .* has 2") as error:
+        begin(tmp_path / "run", settings, ("base",))
+    assert error.value.fix == "--set processes=2"
+    assert not (tmp_path / "run").exists()
+
+
 # --- some stages, other settings ----------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from candor.core.processes import processes, rank
 from candor.model.first_use import _Compiling
 
 # All work in one process, after the kernels were made: none may be left to compile.
@@ -56,3 +57,17 @@ def test_of_programs_that_begin_at_once_one_compiles(tmp_path: Path) -> None:
     for child in again._children:
         child.kill()
     again.wait()
+
+
+def test_under_torchrun_who_compiles_joins_no_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else it would wait for the processes that train together, and they for it."""
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, env, **__: started.append(env))
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("RANK", "3")
+    _Compiling("float32", tmp_path / "done")
+    assert len(started) == 2
+    for env in started:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", env)
+            assert (processes(), rank()) == (1, 0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
+import runpy
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from candor.core.errors import CandorError
 from candor.rewards.model.objective import Compared, PreferenceObjective, Scored, branched
@@ -15,6 +18,7 @@ from candor.rewards.model.settings import RewardSettings
 from candor.rewards.model.training import RewardStep, passes, train_reward, updates
 from counting_rewards import TINY, counting_pairs, tiny
 from tiny_models import tiny_model
+from torchrun import program
 
 
 def comparisons(prompts: int = 3, each: int = 2, seed: int = 0, labelled: bool = False) -> list[Compared]:
@@ -168,3 +172,76 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert torch.equal(straight.head, resumed.head)
     with pytest.raises(CandorError, match="other data, settings or model"):
         train_reward(*tiny(), pairs[:-1], settings, folder=tmp_path)
+
+
+CHANGED = """
+import json, sys
+from pathlib import Path
+import torch
+from counting_rewards import TINY, counting_pairs, tiny
+from safetensors.torch import save_file
+from candor.rewards.model import training
+
+torch.set_num_threads(1)
+update = training._Training._update
+
+class KilledError(Exception):
+    pass
+
+def train(changes, folder, last):
+    '''Train; all processes end before the update `last`.'''
+    def updating(self):
+        if self.step == last:
+            raise KilledError
+        return update(self)
+
+    training._Training._update = updating
+    model, tokenizer = tiny()
+    settings = TINY.model_copy(update={"checkpoint_seconds": 0, **changes})
+    losses = []
+    try:
+        reward = training.train_reward(
+            model, tokenizer, counting_pairs(60), settings, folder=folder,
+            on_step=lambda step: losses.append((step.loss, step.accuracy)),
+        )
+    except KilledError:
+        return None
+    finally:
+        training._Training._update = update
+    return {**reward.model.state_dict(), "head": reward.head.detach()}, losses
+
+if __name__ == "__main__":
+    job, root, last = json.loads(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    for name, changes in job.items():
+        found = train(changes, root / name, last)
+        if found is not None and torch.distributed.get_rank() == 0:
+            weights, losses = found
+            save_file({key: value.clone() for key, value in weights.items()}, root / f"{name}.safetensors")
+            (root / f"{name}.json").write_text(json.dumps(losses))
+        assert found is None or bool(found[1]) == (torch.distributed.get_rank() == 0)
+"""
+
+
+@pytest.mark.slow
+def test_what_two_processes_began_is_gone_on_with_by_one_and_by_two_again(tmp_path: Path) -> None:
+    script = tmp_path / "reward_program.py"
+    script.write_text(CHANGED)
+    # An update of one micro-batch, cut so that both have something to do; many; and adapters.
+    job = {"whole": {}, "cut": {"micro_batch_tokens": 32}, "adapters": {"lora_rank": 2}}
+    train = runpy.run_path(str(script))["train"]
+    program(script, json.dumps(job), tmp_path, 4, processes=2)
+    for name, changes in job.items():
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["step-00000004"]
+        assert train(changes, tmp_path / name, 8) is None
+    program(script, json.dumps(job), tmp_path, -1, processes=2)
+    for name, changes in job.items():
+        alone, losses = train(changes, None, -1)
+        found, last = (
+            load_file(tmp_path / f"{name}.safetensors"),
+            json.loads((tmp_path / f"{name}.json").read_text()),
+        )
+        assert len(losses) > 12 and len(last) == len(losses) - 8
+        for one, other in zip(last, losses[8:], strict=True):
+            assert one == pytest.approx(other, rel=1e-4), name
+        gaps = {key: float((alone[key] - value).abs().max()) for key, value in found.items()}
+        assert max(gaps.values()) < 1e-4, (name, gaps)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from candor.core.errors import CandorError
 from candor.rl.loop import RlStep, train_policy
@@ -17,6 +19,7 @@ from candor.rl.measure import pass_at_k
 from candor.rl.settings import RlSettings
 from parity_task import FirstWord, Parity
 from processes import in_two
+from torchrun import program
 from word_models import word_engine
 
 FAST = {
@@ -213,3 +216,73 @@ def test_two_processes_learn_what_one_does(by_two: list[dict[str, Any]], case: i
         assert mine == pytest.approx(theirs, rel=1e-4, abs=1e-6)
     assert two["norm"] == pytest.approx(one["norm"], rel=1e-6)
     assert one["right"] == two["right"]
+
+
+CHANGED = """
+import json, sys
+from pathlib import Path
+import torch
+from parity_task import FirstWord, Parity
+from safetensors.torch import save_file
+from word_models import word_engine
+from candor.rl import loop
+from candor.rl.settings import RlSettings
+
+torch.set_num_threads(1)
+learn = loop.Learner.learn
+
+class KilledError(Exception):
+    pass
+
+def train(settings, folder, last):
+    # All processes end before the update of the step `last`.
+    def learning(self, rollouts, step):
+        if step == last:
+            raise KilledError
+        return learn(self, rollouts, step)
+
+    loop.Learner.learn = learning
+    engine = word_engine()
+    try:
+        result = loop.train_policy(
+            engine.model, engine.tokenizer, Parity(), FirstWord(), settings, folder=folder
+        )
+    except KilledError:
+        return None
+    finally:
+        loop.Learner.learn = learn
+    return result
+
+if __name__ == "__main__":
+    job, root, last = json.loads(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    for name, settings in job.items():
+        result = train(RlSettings(**settings), root / name, last)
+        if result is not None and torch.distributed.get_rank() == 0:
+            weights = {key: value.clone() for key, value in result.model.state_dict().items()}
+            save_file(weights, root / f"{name}.safetensors")
+            rows = [[one.reward, one.accuracy, one.tokens] for one in result.history]
+            (root / f"{name}.json").write_text(json.dumps(rows))
+"""
+
+
+@pytest.mark.slow
+def test_a_policy_that_two_processes_began_is_gone_on_with_by_one_and_by_two_again(tmp_path: Path):
+    script = tmp_path / "changed_program.py"
+    script.write_text(CHANGED)
+    job = {
+        name: {**FAST, "checkpoint_seconds": 0, **extra}
+        for name, extra in {"plain": {}, "chi2": CHI2, "updates": {"updates": 2, **KL}}.items()
+    }
+    train = runpy.run_path(str(script))["train"]
+    program(script, json.dumps(job), tmp_path, 2, processes=2)
+    for name, settings in job.items():
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["step-00000002"]
+        assert train(RlSettings(**settings), tmp_path / name, 4) is None
+    program(script, json.dumps(job), tmp_path, -1, processes=2)
+    for name, settings in job.items():
+        alone = train(RlSettings(**settings), None, -1)
+        rows = json.loads((tmp_path / f"{name}.json").read_text())
+        assert rows == [[one.reward, one.accuracy, one.tokens] for one in alone.history], name
+        weights, found = alone.model.state_dict(), load_file(tmp_path / f"{name}.safetensors")
+        gaps = {key: float((weights[key] - value).abs().max()) for key, value in found.items()}
+        assert max(gaps.values()) < 1e-4, (name, gaps)

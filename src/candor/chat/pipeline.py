@@ -7,6 +7,7 @@ evaluation/, metrics.json   evaluate    held-out loss, replies, what depends on 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from candor.chat.tone_questions import tone_questions
 from candor.core.errors import CandorError
 from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
 from candor.core.memory import return_freed_memory
+from candor.core.processes import wait_for
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.data.chat_files import Tally
@@ -34,7 +36,7 @@ from candor.engine.prompts import set_template, template_text
 from candor.model.load import context_of, load_model, load_tokenizer, resolve, save_checkpoint
 from candor.tools import Tool, named_tools
 from candor.train.adapters import merged
-from candor.train.loop import StepMetrics, fit
+from candor.train.loop import StepMetrics, TrainResult, fit
 from candor.train.state import clear_state
 
 # The loss on held-out conversations is watched about ten times, so a sample will do.
@@ -106,21 +108,6 @@ class ChatRun:
 
     def tune(self) -> None:
         """Train on every assistant turn."""
-        tokenizer = self.load_tokenizer()
-        examples = self._encoded("train").examples
-        held_out = self._encoded("validation").examples
-        held_out = held_out[:: -(-len(held_out) // _WATCHED)]  # some of every source
-        model = self._load_model()
-        weights = sum(parameter.numel() for parameter in model.parameters())
-        tune, seed = self.recipe.tune, self.recipe.seed
-        rows = self._new_tokens(examples) if tune.lora_rank else ()
-        settings = tune.optimiser(weights, seed, lora_tokens=rows)
-        tokens = sum(len(example.token_ids) for example in examples)
-        learned = sum(sum(example.supervised) for example in examples)
-        self.reporter.say(
-            f"{weights / 1e6:.1f}M weights; {tokens:,} tokens an epoch, of which {learned:,} are learned; "
-            f"rate {settings.learning_rate:.2g}"
-        )
 
         def on_validation(step: int, loss: float) -> None:
             self.run.event("validation", step=step, validation_loss=round(loss, 6))
@@ -139,18 +126,42 @@ class ChatRun:
                 note = f"loss {step.loss:.3f}, {step.tokens_per_second:,.0f} tokens/s"
                 bar.progress(step.step, step.steps, note)
 
-            result = fit(
-                model,
-                examples,
-                settings,
-                pad_id=int(tokenizer.pad_token_id or 0),  # type: ignore[arg-type]
-                folder=self.run.path("training"),
-                on_step=on_step,
-                evaluate=held_out,
-                on_validation=on_validation,
-            )
-        save_checkpoint(merged(result.model), tokenizer, self.run.path("checkpoint"))
-        facts = {
+            result, facts = self.trained(on_step, on_validation)
+        save_checkpoint(merged(result.model), self.load_tokenizer(), self.run.path("checkpoint"))
+        write_json(self.run.path("tune.json"), facts)
+        clear_state(self.run.path("training"))
+
+    def trained(
+        self,
+        on_step: Callable[[StepMetrics], None] | None = None,
+        on_validation: Callable[[int, float], None] | None = None,
+    ) -> tuple[TrainResult, dict[str, Any]]:
+        """Train, or go on with it, and say what was done; under torchrun every process calls this."""
+        examples = self._encoded("train").examples
+        held_out = self._encoded("validation").examples
+        held_out = held_out[:: -(-len(held_out) // _WATCHED)]  # some of every source
+        model = self._load_model()
+        weights = sum(parameter.numel() for parameter in model.parameters())
+        tune, seed = self.recipe.tune, self.recipe.seed
+        rows = self._new_tokens(examples) if tune.lora_rank else ()
+        settings = tune.optimiser(weights, seed, lora_tokens=rows)
+        tokens = sum(len(example.token_ids) for example in examples)
+        learned = sum(sum(example.supervised) for example in examples)
+        self.reporter.say(
+            f"{weights / 1e6:.1f}M weights; {tokens:,} tokens an epoch, of which {learned:,} are learned; "
+            f"rate {settings.learning_rate:.2g}"
+        )
+        result = fit(
+            model,
+            examples,
+            settings,
+            pad_id=int(self.load_tokenizer().pad_token_id or 0),  # type: ignore[arg-type]
+            folder=self.run.path("training"),
+            on_step=on_step,
+            evaluate=held_out,
+            on_validation=on_validation,
+        )
+        return result, {
             "steps": result.steps,
             "weights": weights,
             "learning_rate": settings.learning_rate,
@@ -159,8 +170,6 @@ class ChatRun:
             "validation_loss": result.validation,
             "trained_rows": list(settings.lora_tokens),
         }
-        write_json(self.run.path("tune.json"), facts)
-        clear_state(self.run.path("training"))
 
     def _encoded(self, side: str) -> Encoded:
         file = self.run.path("data", f"{side}.safetensors")
@@ -240,6 +249,14 @@ class ChatRun:
             }
             for name in dict.fromkeys(sources)
         ]
+
+
+def work_along(folder: Path) -> None:
+    """What the other processes of torchrun do: wait for the data, train with the first one, write nothing."""
+    wait_for(folder, "data")
+    run = Run.open(folder, ChatRecipe)
+    if not run.done("tune"):
+        ChatRun(run, Reporter("quiet")).trained()
 
 
 def _loss(costs: dict[str, Costs]) -> dict[str, Any]:

@@ -91,6 +91,7 @@ class ChatTuneSettings(TuneSettings):
     batch_tokens: int = Field(
         default=4096, ge=1, description=TrainSettings.model_fields["batch_tokens"].description
     )
+    sharded: bool = Field(default=False, description=TrainSettings.model_fields["sharded"].description)
 
 
 class ChatEvaluateSettings(Settings):

@@ -31,7 +31,9 @@ from candor.cli import (
     serve,
     think,
 )
-from candor.core.errors import CandorError, unwritable
+from candor.cli.together import refuse_torchrun
+from candor.core.errors import CandorError, out_of_memory, unwritable
+from candor.core.processes import rank
 
 _INTERRUPTED = 130  # 128 + SIGINT
 # Verbs that keep nothing of what they have done.
@@ -87,6 +89,7 @@ def _main(
 def main() -> None:
     """Run the command; what a user can mend is printed with its fix and ends with exit code 2."""
     try:
+        refuse_torchrun(sys.argv[1:])
         app()
     except CandorError as error:
         _fail(error)
@@ -96,13 +99,15 @@ def main() -> None:
             print(f"\nstopped; the same command {again}", file=sys.stderr)
         raise
     except Exception as error:
-        if known := unwritable(error):  # a full disk shows wherever something is written
+        # A full disk shows wherever something is written, and full memory wherever something is computed.
+        if known := unwritable(error) or out_of_memory(error):
             _fail(known)
         raise
 
 
 def _fail(error: CandorError) -> NoReturn:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print("[bold red]error:[/] ", end="")
+    where = f" in process {rank()}" if rank() else ""  # the first one is the one that users read
+    console.print(f"[bold red]error{where}:[/] ", end="")
     console.print(str(error), markup=False)
     sys.exit(2)

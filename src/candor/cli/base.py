@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from candor.cli.estimates import percent
 from candor.cli.finish import finish
 from candor.cli.options import Json, Out, Set
 from candor.core.errors import CandorError, InputError
+from candor.core.processes import processes, rank
 
 if TYPE_CHECKING:
     from candor.base.pipeline import BaseRun
@@ -86,13 +86,13 @@ def pretrain(
     torchrun --nproc-per-node 8 --no-python candor pretrain RECIPE --out RUN
     """
     options = {"model.depth": depth, "model.start": start, "train.track": track}
-    if int(os.environ.get("RANK", "0")) > 0:
+    if rank() > 0:
         from candor.base.pipeline import work_along  # noqa: PLC0415
 
         work_along(out)
         return
     job = _start(out, recipe, overrides, options, as_json)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not job.run.done("tokenizer"):
+    if processes() > 1 and not job.run.done("tokenizer"):
         job.run.discard_if_empty()
         raise CandorError(
             f"{out}: with several processes the corpus and its tokens have to be there already",

@@ -13,6 +13,7 @@ from rich.console import Console
 from candor.cli.finish import finish
 from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 from candor.core.errors import CandorError, InputError
+from candor.core.processes import rank
 
 if TYPE_CHECKING:
     pass
@@ -113,6 +114,8 @@ def tune(
     """Teach a model to converse: loss on every assistant turn and on nothing else, then measure.
 
     Example: candor chat tune --model runs/base-chatml --data chats.jsonl --out runs/chat
+
+    On several GPUs: torchrun --nproc-per-node 8 --no-python candor chat tune …
     """
     from candor.chat.recipe import ChatRecipe  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415
@@ -133,6 +136,11 @@ def tune(
             raise InputError(
                 "no such file", path=source.path, fix="check the path given as --data, or in data.sources"
             )
+    if rank() > 0:
+        from candor.chat.pipeline import work_along  # noqa: PLC0415
+
+        work_along(out)
+        return
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.run import Run  # noqa: PLC0415
 

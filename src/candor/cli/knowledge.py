@@ -13,6 +13,7 @@ from candor.cli.estimates import percent
 from candor.cli.finish import finish
 from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 from candor.core.errors import InputError
+from candor.core.processes import rank
 
 if TYPE_CHECKING:
     from candor.knowledge.pipeline import KnowledgeRun
@@ -138,7 +139,15 @@ def build(out: Out, redo: Redo = False, overrides: Set = None, as_json: Json = F
 
 @app.command()
 def tune(out: Out, redo: Redo = False, overrides: Set = None, as_json: Json = False) -> None:
-    """Tune the model on the data set and keep to the limit on over-refusal."""
+    """Tune the model on the data set and keep to the limit on over-refusal.
+
+    On several GPUs: torchrun --nproc-per-node 8 --no-python candor knowledge tune --out RUN
+    """
+    if rank() > 0:
+        from candor.knowledge.pipeline import tune_along  # noqa: PLC0415
+
+        tune_along(out, overrides or (), redo=redo)
+        return
     _continue(out, "tune", redo, overrides, as_json)
 
 

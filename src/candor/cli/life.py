@@ -40,6 +40,8 @@ def life(
     Each is an ordinary run in a folder of its own (runs/life/base, …), which its own verbs open, too. A
     killed life continues where it stopped. When a stage fails, those that don't need it go on; the same
     command, with settings mended if need be, does what is missing.
+
+    On several GPUs: --set processes=8, and no torchrun; the life starts it for what they can train together.
     """
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415

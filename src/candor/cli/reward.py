@@ -12,6 +12,7 @@ from rich.table import Table
 from candor.cli.estimates import percent, points
 from candor.cli.finish import finish
 from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
+from candor.core.processes import rank
 
 app = typer.Typer(help="Reward models: train one, or several, on preferences.", no_args_is_help=True)
 
@@ -81,6 +82,8 @@ def train(
     RUN/checkpoint (or RUN/members/1, 2, …) loads in transformers as AutoModelForSequenceClassification with
     one label. Without --data it learns from packaged facts that a right answer is better than "I don't know",
     and that better than a wrong answer.
+
+    On several GPUs: torchrun --nproc-per-node 8 --no-python candor reward train …
     """
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415
@@ -100,7 +103,13 @@ def train(
         "learn.lora_rank": lora_rank,
         "learn.frozen": frozen,
     }
-    run = Run.start(out, read_recipe(RewardRecipe, recipe, overrides or (), options))
+    settings = read_recipe(RewardRecipe, recipe, overrides or (), options)
+    if rank() > 0:
+        from candor.rewards.model.pipeline import work_along  # noqa: PLC0415
+
+        work_along(out)
+        return
+    run = Run.start(out, settings)
     from candor.rewards.model.pipeline import RewardRun  # noqa: PLC0415
 
     job = RewardRun(run, Reporter("json" if as_json else "auto"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from rich.table import Table
 from candor.cli.estimates import percent, points
 from candor.cli.finish import finish
 from candor.cli.options import Json, Model, Out, RecipeFile, Set
+from candor.core.processes import rank, wait_for
 
 if TYPE_CHECKING:
     from candor.reasoning.rl.pipeline import Asked
@@ -107,10 +107,11 @@ def rl(
 
     rewards_of(settings.rewards)  # before a folder is made
     regularizer_of(settings.rl.regularizer)
-    if int(os.environ.get("RANK", "0")) > 0:
+    if rank() > 0:
         from candor.reasoning.rl.pipeline import learn  # noqa: PLC0415
 
-        if not ((out / "recipe.toml").exists() and Run.open(out, RlRecipe).done("train")):
+        wait_for(out, "check")
+        if not Run.open(out, RlRecipe).done("train"):
             learn(settings, asked, out / "training")
         return
     run = Run.start(out, settings)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from candor.cli.finish import finish
 from candor.cli.options import Json, Out, RecipeFile, Set
-from candor.core.errors import CandorError
-
-if TYPE_CHECKING:
-    pass
+from candor.core.processes import rank
 
 
 def rlhf(
@@ -80,6 +76,8 @@ def rlhf(
 
     At the end both are asked the held-out prompts, and an audit says what that shows: whether the gain is
     certified, and what would settle it if not.
+
+    On several GPUs: torchrun --nproc-per-node 8 --no-python candor rlhf … (the policy learns on all of them)
     """
     from candor.core.progress import Reporter  # noqa: PLC0415
     from candor.core.recipe import read_recipe  # noqa: PLC0415
@@ -99,11 +97,11 @@ def rlhf(
         "rl.max_tokens": max_tokens,
     }
     settings = read_recipe(RlhfRecipe, recipe, overrides or (), options)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise CandorError(
-            "candor rlhf runs in one process",
-            fix="start it without torchrun; train_policy with a regulariser runs in several, if you call it",
-        )
+    if rank() > 0:
+        from candor.rewards.rlhf.pipeline import work_along  # noqa: PLC0415
+
+        work_along(out)
+        return
     run = Run.start(out, settings)
     from candor.rewards.rlhf.pipeline import RlhfRun  # noqa: PLC0415
 

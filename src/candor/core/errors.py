@@ -7,10 +7,11 @@ is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -64,6 +65,49 @@ class InputError(CandorError):
         self.path = None if path is None else Path(path)
         self.line = line
         self.field = field
+
+
+# Words of those errors that are not of a type of their own: of CUDA's libraries, and of memory on the CPU.
+_SAID = 200  # characters of another library's message
+_NO_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_LEAST_MEMORY = (
+    "micro_batch_tokens where a model is trained, engine.max_rows and max_tokens where it writes, or take a "
+    "smaller model"
+)
+
+
+def out_of_memory(error: Exception, doing: str = "", lower: str = _LEAST_MEMORY) -> CandorError | None:
+    """The error for memory that did not suffice, a GPU's or the machine's, or None if `error` is another one.
+
+    Args:
+        error: PyTorch's, whose types are not imported here, or Python's.
+        doing: what was being done, such as "training".
+        lower: which settings to lower, or what else to do.
+    """
+    text = str(error)
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not known and not (isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)):
+        return None
+    first = text.partition("\n")[0].partition(" GPU ")[0].strip()[:_SAID]
+    return CandorError(
+        f"memory ran out{' while ' if doing else ''}{doing}{f' ({first})' if first else ''}",
+        fix=f"lower {lower}",
+    )
+
+
+@contextlib.contextmanager
+def enough_memory(doing: str, lower: str) -> Iterator[None]:
+    """Where memory runs out within the block, say what was being done and what to lower; see `out_of_memory`.
+
+    Raises:
+        CandorError: memory ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if (told := out_of_memory(error, doing, lower)) is None:
+            raise
+        raise told from error
 
 
 _DENIED = (

@@ -44,6 +44,9 @@ def return_freed_memory() -> None:
     """Give memory that was freed back to the system; glibc keeps it otherwise, and stages add up."""
     gc.collect()
     trim_heap()
+    torch = sys.modules.get("torch")  # not imported for this
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()  # else another program, or vLLM in this one, finds the GPU full
 
 
 def trim_heap() -> None:

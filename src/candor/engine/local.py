@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, enough_memory
 from candor.engine import attention
 from candor.engine.batch import PaddedBatch, SlotBatch
 from candor.engine.decoder import decoder_for
@@ -148,6 +148,7 @@ class LocalEngine:
     # --- generation ---------------------------------------------------------------------------------
 
     @torch.inference_mode()
+    @enough_memory("writing completions", "max_rows (completions written at once) or max_tokens")
     def generate(
         self,
         prompts: Sequence[Prompt],

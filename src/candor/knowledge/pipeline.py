@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from candor.core.errors import CandorError, InputError
@@ -45,7 +46,7 @@ from candor.knowledge.questions import (
 )
 from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.records import BoundaryRow
-from candor.knowledge.tune import rehearsal_rows, tune
+from candor.knowledge.tune import rehearsal_rows, trained, tune
 from candor.model.load import load_tokenizer, resolve, save_checkpoint
 from candor.train.state import clear_state
 
@@ -362,6 +363,26 @@ def check_inputs(recipe: KnowledgeRecipe) -> None:
         raise InputError(
             "split.validation + split.test leave nothing to train on", fix="let them sum to less than 1"
         )
+
+
+def tune_along(folder: Path, overrides: Sequence[str] = (), *, redo: bool = False) -> None:
+    """What the other processes of torchrun do for `tune`: train with the first one, and write nothing.
+
+    Args:
+        folder: the run's.
+        overrides: settings that are changed, as for `change_settings`; the first process writes them down.
+        redo: the stage is done anew.
+
+    Raises:
+        CandorError: a stage before has not been done.
+    """
+    run = Run.open(folder, KnowledgeRecipe)
+    run.need("build", f"`candor knowledge build --out {folder}`")
+    if run.done("tune") and not redo:
+        return
+    recipe = read_recipe(KnowledgeRecipe, run.path("recipe.toml"), overrides)
+    template = template_text(recipe.model.template)
+    trained(recipe, run.path("idk"), run.path("tuning"), template=template)
 
 
 def forget_from(run: Run[KnowledgeRecipe], stage: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from candor.core.errors import CandorError
 from candor.core.files import read_json_lines
@@ -28,7 +29,7 @@ from candor.knowledge.recipe import KnowledgeRecipe, ProbeSettings
 from candor.knowledge.refusal import reply_to
 from candor.model.load import load_model, load_tokenizer
 from candor.train.adapters import merged
-from candor.train.loop import StepMetrics, fit
+from candor.train.loop import StepMetrics, TrainResult, fit
 
 # A refusal is recognised from its first words; counting refusals needs no more.
 _REFUSAL_TOKENS = 10
@@ -114,19 +115,9 @@ def tune(
         An engine with the tuned model, and what was done: steps, losses, the dial, and what the validation
         questions say to it before and after.
     """
-    tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
-    set_template(tokenizer, template)
+    tokenizer = _tokenizer(recipe, template)
     held_out = read_examples(data / "validation.jsonl", tokenizer)
-    examples = read_examples(data / "train.jsonl", tokenizer) + read_anchors(data / "keep.jsonl", tokenizer)
-    result = fit(
-        load_model(recipe.model.name, dtype="bfloat16", trust_remote_code=recipe.model.trust_remote_code),
-        examples,
-        recipe.tune,
-        pad_id=int(tokenizer.pad_token_id or 0),  # type: ignore[arg-type]
-        folder=state,
-        on_step=on_step,
-        evaluate=held_out[:_VALIDATED],
-    )
+    result = trained(recipe, data, state, template=template, on_step=on_step)
     record = {"steps": result.steps, "loss": result.loss, "validation_loss": result.validation}
     model = merged(result.model)
     del result
@@ -161,6 +152,35 @@ def tune(
             for name, refused in (("as tuned", before), ("with the dial", after))
         },
     }
+
+
+def trained(
+    recipe: KnowledgeRecipe,
+    data: Path,
+    state: Path,
+    *,
+    template: str | None,
+    on_step: Callable[[StepMetrics], None] | None = None,
+) -> TrainResult:
+    """The first half of `tune`, with the same arguments; under torchrun every process calls this."""
+    tokenizer, chosen = _tokenizer(recipe, template), recipe.model
+    held_out = read_examples(data / "validation.jsonl", tokenizer)
+    examples = read_examples(data / "train.jsonl", tokenizer) + read_anchors(data / "keep.jsonl", tokenizer)
+    return fit(
+        load_model(chosen.name, dtype="bfloat16", trust_remote_code=chosen.trust_remote_code),
+        examples,
+        recipe.tune,
+        pad_id=int(tokenizer.pad_token_id or 0),  # type: ignore[arg-type]
+        folder=state,
+        on_step=on_step,
+        evaluate=held_out[:_VALIDATED],
+    )
+
+
+def _tokenizer(recipe: KnowledgeRecipe, template: str | None) -> PreTrainedTokenizerBase:
+    tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
+    set_template(tokenizer, template)
+    return tokenizer
 
 
 def refusal_token(tokenizer: Any, asking: ProbeSettings) -> int:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from candor.core.errors import CandorError, InputError, did_you_mean, unwritable
+from candor.core.errors import CandorError, InputError, did_you_mean, out_of_memory, unwritable
 from candor.core.files import write_text
 from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
@@ -146,7 +146,7 @@ class LifeRun:
             with self.run.stage(stage.name):
                 stage.work(self.run.folder, self.recipe, self.reporter)
         except Exception as error:
-            told = error if isinstance(error, CandorError) else unwritable(error)
+            told = error if isinstance(error, CandorError) else unwritable(error) or out_of_memory(error)
             if told is None:  # a bug: the rest of the life is worth having all the same
                 file = self.run.path(f"{stage.name}-failed.txt")
                 write_text(file, traceback.format_exc())

@@ -63,6 +63,12 @@ class LifeRecipe(Settings):
     """
 
     kind: Literal["life"] = "life"
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="So many train together what they can (base, chat, and knowledge's tuning), each with a "
+        "GPU of its own; the life starts torchrun for that, and one process does all else.",
+    )
     base: BaseRecipe = BaseRecipe(
         corpus=CorpusSettings(
             sources=(

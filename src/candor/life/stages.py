@@ -21,6 +21,7 @@ from candor.core.run import Run
 from candor.knowledge.pipeline import KnowledgeRun, check_inputs
 from candor.life.recipe import OWN, LifeRecipe
 from candor.life.serving import ServeRun
+from candor.life.together import check_processes, together
 from candor.model.load import resolve
 from candor.reasoning.scratch.emerge import EmergeRun, Subject
 from candor.report import render_report
@@ -59,13 +60,14 @@ class Stage:
 
 
 @contextmanager
-def _opened(folder: Path, settings: AnyRecipe) -> Iterator[Run[AnyRecipe]]:
-    """The stage's own run; its page is written when its work is done."""
+def _opened(folder: Path, settings: AnyRecipe, *, page: bool = True) -> Iterator[Run[AnyRecipe]]:
+    """The stage's own run; its page, if it is to have one now, is written when its work is done."""
     run = Run.start(folder, settings)
     try:
         with run.discarding():
             yield run
-            render_report(folder)
+            if page:
+                render_report(folder)
     finally:
         run.close()
 
@@ -73,7 +75,14 @@ def _opened(folder: Path, settings: AnyRecipe) -> Iterator[Run[AnyRecipe]]:
 def _base(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
     # Of an earlier base model, if its folder was deleted to begin again.
     shutil.rmtree(folder / CHATML, ignore_errors=True)
-    with _opened(folder / "base", recipe.base) as run:
+    own = folder / "base"
+    if recipe.processes > 1:
+        with _opened(own, recipe.base, page=False) as run:
+            BaseRun(run, reporter).up_to("tokenizer")
+            done = run.done("pretrain")
+        if not done:
+            together(recipe.processes, ("pretrain", str(own / "recipe.toml")), own, reporter)
+    with _opened(own, recipe.base) as run:
         BaseRun(run, reporter).up_to("evaluate")
 
 
@@ -86,7 +95,15 @@ def _serve(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
 
 
 def _chat(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
-    with _opened(folder / "chat", _with_chat_tokens(folder, recipe.chat, reporter)) as run:
+    own, settings = folder / "chat", _with_chat_tokens(folder, recipe.chat, reporter)
+    if recipe.processes > 1:
+        with _opened(own, settings, page=False) as run:
+            ChatRun(run, reporter).up_to("data")
+            done = run.done("tune")
+        if not done:
+            words = ("chat", "tune", "--recipe", str(own / "recipe.toml"))
+            together(recipe.processes, words, own, reporter)
+    with _opened(own, settings) as run:
         ChatRun(run, reporter).up_to("evaluate")
 
 
@@ -104,7 +121,17 @@ def _with_chat_tokens(folder: Path, settings: ChatRecipe, reporter: Reporter) ->
 
 
 def _knowledge(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
-    with _opened(folder / "knowledge", recipe.knowledge) as run:
+    own = folder / "knowledge"
+    if recipe.processes > 1:
+        with _opened(own, recipe.knowledge, page=False) as run:
+            job = KnowledgeRun(run, reporter)
+            for stage in ("questions", "probe", "build"):
+                job.do(stage)
+            job.release()
+            done = run.done("tune")
+        if not done:
+            together(recipe.processes, ("knowledge", "tune"), own, reporter)
+    with _opened(own, recipe.knowledge) as run:
         KnowledgeRun(run, reporter).all()
 
 
@@ -131,14 +158,25 @@ def _bandits(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
     write_json(folder / "bandit.json", result)
 
 
+def _check_base(recipe: LifeRecipe) -> None:
+    check_processes(recipe.processes)
+    check_base(recipe.base)
+
+
 def _check_served(recipe: LifeRecipe) -> None:
     if recipe.serve.model != OWN:
         resolve(recipe.serve.model)
 
 
 def _check_chat(recipe: LifeRecipe) -> None:
+    check_processes(recipe.processes)
     if recipe.chat.model.name != OWN:
         resolve(recipe.chat.model.name)
+
+
+def _check_knowledge(recipe: LifeRecipe) -> None:
+    check_processes(recipe.processes)
+    check_inputs(recipe.knowledge)
 
 
 def _check_task(recipe: LifeRecipe) -> None:
@@ -159,9 +197,7 @@ def _if_own(model: Callable[[LifeRecipe], str]) -> Callable[[LifeRecipe], tuple[
 
 
 STAGES = (
-    Stage(
-        "base", "a base model from text", ("base",), _nothing, lambda recipe: check_base(recipe.base), _base
-    ),
+    Stage("base", "a base model from text", ("base",), _nothing, _check_base, _base),
     Stage(
         "serve",
         "its raw completions, by the openai client",
@@ -183,7 +219,7 @@ STAGES = (
         "what it knows, and saying “I don’t know”",
         ("knowledge",),
         _nothing,
-        lambda recipe: check_inputs(recipe.knowledge),
+        _check_knowledge,
         _knowledge,
     ),
     Stage(

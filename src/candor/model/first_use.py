@@ -43,7 +43,8 @@ class _Compiling:
         self._children = [
             subprocess.Popen(
                 [sys.executable, "-m", "candor.cli.use_kernels", work, name],
-                env={**os.environ, _COMPILING: "1"},
+                # Under torchrun it is none of those that train together, whose group it would wait for.
+                env={**os.environ, _COMPILING: "1", "WORLD_SIZE": "1", "RANK": "0"},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

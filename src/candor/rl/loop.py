@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from candor.core.errors import CandorError
+from candor.core.errors import enough_memory
 from candor.core.memory import kept_memory
 from candor.engine.local import LocalEngine
 from candor.model.first_use import compile_kernels
@@ -34,7 +34,7 @@ from candor.rl.rollout import Drawer, Roller, Rollouts, weight_pusher
 from candor.rl.settings import RlSettings
 from candor.train.adapters import left_alone
 from candor.train.distributed import group_of
-from candor.train.state import load_state, read_notes, save_state
+from candor.train.state import load_state, save_state, unfinished
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def train_policy(
     problems = ProblemSet.of(task, held_out=settings.held_out, shots=settings.shots, seed=settings.seed)
     scorer = rewards_of(["correct"]) if reward is None else reward
     identity = _fingerprint(model, f"{task.name}\n{way.name}\n{scorer.name}\n{regularizer}", settings)
-    notes = _notes_of(folder, identity)
+    notes = unfinished(folder, identity, group, "another task, settings or model")
     roller = Roller(
         LocalEngine(model, tokenizer) if engine is None else engine,
         tokenizer,
@@ -191,7 +191,11 @@ def train_policy(
                 settings.samples,
                 **{**asked, "seed": settings.seed * 1_000_003 + state.step},
             )
-            learned = learner.learn(rollouts, state.step)
+            with enough_memory(
+                f"learning from completions, {settings.micro_batch_tokens:,} tokens at once",
+                "micro_batch_tokens, or set a larger share frozen",
+            ):
+                learned = learner.learn(rollouts, state.step)
             roller.changed()
             state.step += 1
             state.history.append(_metrics(state.step, settings, rollouts, learned, time.monotonic() - began))
@@ -206,21 +210,6 @@ def train_policy(
                     save_state(folder, state.step, learner.masters.tensors(), _notes(state, identity))
                 saved_at = time.monotonic()
     return RlResult(model, state.history, state.held_out, state.start, resumed_from)
-
-
-def _notes_of(folder: Path | None, identity: str) -> dict[str, Any] | None:
-    """Notes of the state in a folder, if there is one.
-
-    Raises:
-        CandorError: it is of another run.
-    """
-    notes = None if folder is None else read_notes(folder)
-    if notes is not None and notes.get("fingerprint") != identity:
-        raise CandorError(
-            f"{folder}: the training state here is of a run with another task, settings or model",
-            fix="remove that folder to start over, or choose another one for this run",
-        )
-    return notes
 
 
 def _evaluate(

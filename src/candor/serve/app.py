@@ -86,7 +86,7 @@ def create_app(
     _add_generation(app, settings)
     _add_tokens(app)
     _add_facts(app, metrics)
-    page.add(app)
+    page.add(app, runs=browser is not None)
     if browser is not None:
         routes.add(app, browser)
     return app

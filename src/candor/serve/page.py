@@ -19,17 +19,24 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_LINK = (b' href="runs" hidden>', b' href="runs">')
 PAGES = ("/", *(f"/playground/{name}" for name in _FILES))
 
 
-def add(app: FastAPI) -> None:
-    """Answer with the page at `/` and with its parts beside it."""
+def add(app: FastAPI, *, runs: bool = False) -> None:
+    """Answer with the page at `/` and with its parts beside it.
+
+    Args:
+        app: the application.
+        runs: whether it shows runs, too, which the page then leads to.
+    """
     for path in PAGES:
         name = path.rpartition("/")[2] or "index.html"
-        app.add_api_route(path, _answer(name), methods=["GET", "HEAD"], include_in_schema=False)
+        text = _FILES[name].replace(*_LINK) if runs else _FILES[name]
+        app.add_api_route(path, _answer(name, text), methods=["GET", "HEAD"], include_in_schema=False)
 
 
-def _answer(name: str) -> Callable[[], Awaitable[Response]]:
+def _answer(name: str, text: bytes) -> Callable[[], Awaitable[Response]]:
     async def page() -> Response:
         headers = {
             "content-security-policy": _POLICY,
@@ -37,6 +44,6 @@ def _answer(name: str) -> Callable[[], Awaitable[Response]]:
             "cache-control": "no-cache",
         }
         kind = _KINDS[name.rpartition(".")[2]]
-        return Response(_FILES[name], media_type=f"{kind}; charset=utf-8", headers=headers)
+        return Response(text, media_type=f"{kind}; charset=utf-8", headers=headers)
 
     return page

@@ -8,13 +8,14 @@ order in which gradients are added.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.distributed as dist
+
+from candor.core.processes import processes
 
 # Small tensors travel together: a message of so many values at least.
 _BUCKET = 1 << 24
@@ -62,6 +63,10 @@ class Group:
         """What the first process says."""
         return self.total(float(yes and self.rank == 0)) > 0
 
+    def same(self, number: int) -> bool:
+        """Whether all processes have the same number; all of them are told."""
+        return self.total(number * number) * self.size == self.total(number) ** 2
+
 
 def _add_up(bucket: list[torch.Tensor]) -> None:
     joined = torch.cat([tensor.reshape(-1) for tensor in bucket])
@@ -73,7 +78,9 @@ def _add_up(bucket: list[torch.Tensor]) -> None:
 def group_of(device: torch.device) -> Group:
     """The group that torchrun started, joined if need be; a group of one without it."""
     if not dist.is_initialized():
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if processes() == 1:
             return Group()
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # the messages' device; without it the first GPU is everybody's
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Group(dist.get_rank(), dist.get_world_size())

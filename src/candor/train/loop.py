@@ -1,4 +1,8 @@
-"""The training loop: examples in, a tuned model out, with the same result however often it was killed."""
+"""The training loop: examples in, a tuned model out, with the same result however often it was killed.
+
+An update is made of the same examples in the same order by any number of processes (see `plan`), so a run may
+go on with another number than it was begun with, too: to the same weights, but for the order of additions.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, enough_memory
 from candor.core.memory import kept_memory, trim_heap
 from candor.data.conversations import Example
 from candor.model.batches import Batch, collate
@@ -28,10 +32,15 @@ from candor.train.loss import Objective
 from candor.train.masters import Masters
 from candor.train.plan import fingerprint, kept, measures, plan
 from candor.train.settings import TrainSettings
-from candor.train.sharding import divide, divides, float32_copy, gather, training_device, whole
-from candor.train.state import load_state, read_notes, save_state
+from candor.train.sharding import divide, divides, gather, own_copy, training_device, whole
+from candor.train.state import load_state, save_state, unfinished
 
 Part = TypeVar("Part")
+
+_LESS_MEMORY = (
+    "micro_batch_tokens, or set gradient_checkpointing = true; less is kept with lora_rank, with a larger "
+    "share frozen, or under torchrun with sharded = true"
+)
 
 
 @dataclass(frozen=True)
@@ -95,23 +104,21 @@ def fit(
     if not plan(examples, settings):  # no update
         raise CandorError("no example has a supervised token, so there is nothing to train on")
     identity = _fingerprint(model, examples, settings)
-    notes = None if folder is None else read_notes(folder)
-    if notes is not None and notes.get("fingerprint") != identity:
-        raise CandorError(
-            f"{folder}: the training state here is of a run with other examples, settings or model",
-            fix="remove that folder to start over, or choose another one for this run",
-        )
+    group = group_of(training_device() if settings.sharded else model.device)
+    notes = unfinished(folder, identity, group, "other examples, settings or model")
     dtype = torch.bfloat16 if settings.dtype == "bf16" else torch.float32
     if model.device.type == "cpu":
         compile_kernels(dtype)
     model.to(dtype)  # type: ignore[arg-type]
-    group = group_of(training_device() if settings.sharded else model.device)
     divided = divides(settings, group.size)
     # Dropout, where a model has any, is seeded by the step: there is no generator state to keep.
     with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            enough_memory(f"training, {settings.micro_batch_tokens:,} tokens at once", _LESS_MEMORY)
+        )
         stack.enter_context(torch.random.fork_rng())
         stack.enter_context(kept_memory())
-        base = float32_copy(model) if divided else model
+        base = own_copy(model) if divided else model
         trained = _prepared(base, settings, stack)
         run = _Run(trained, examples, evaluate, settings, pad_id, group, divided)
         if run.packs:

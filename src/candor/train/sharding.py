@@ -3,6 +3,10 @@
 Each process keeps its part of every float32 weight, and of what the optimiser keeps of it. A block's weights
 are put together in the arithmetic type when it runs, and forgotten after; gradients are added up in float32,
 and each process gets its part of the sum. (Zhao et al., PyTorch FSDP, 2023; `torch.distributed.fsdp`.)
+
+With N weights and P processes, that is 16 N / P bytes on each device. As training begins, a copy of the model
+in the arithmetic type is there, too (2 N bytes in bfloat16), which becomes float32 and a part of itself one
+block at a time; the model itself stays where it was loaded, to take up the result.
 """
 
 from __future__ import annotations
@@ -48,19 +52,21 @@ def training_device() -> torch.device:
     return device
 
 
-def float32_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model in float32 on this process's device: what is going to be divided."""
-    found = copy.deepcopy(model).float()
-    return cast(PreTrainedModel, found.to(training_device()))  # type: ignore[arg-type]
+def own_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model once more, on this process's device: what is going to be divided."""
+    return cast(PreTrainedModel, copy.deepcopy(model).to(training_device()))  # type: ignore[arg-type]
 
 
 def divide(model: PreTrainedModel, settings: TrainSettings, processes: int) -> None:
-    """Replace the weights by this process's parts of them."""
+    """Replace the weights by this process's parts of them, in float32."""
     mesh = init_device_mesh(model.device.type, (processes,))
     computed = torch.bfloat16 if settings.dtype == "bf16" else torch.float32
     policy = MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32)
     for block in decoder_blocks(model):
-        fully_shard(block, mesh=mesh, mp_policy=policy)
+        fully_shard(block.float(), mesh=mesh, mp_policy=policy)
+    for parameter in model.parameters():
+        if not isinstance(parameter, DTensor):
+            parameter.data = parameter.data.float()
     fully_shard(model, mesh=mesh, mp_policy=policy)
 
 

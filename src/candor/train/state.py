@@ -3,6 +3,10 @@
 A state is a folder `step-N` of safetensors files and `state.json`. It is written under another name and
 renamed when it is whole and flushed, and only then is the older one removed: whenever the process dies or
 the disk fills, one whole state is there. Only the latest is kept.
+
+Tensors are whole on disk, however many processes the model was divided among, so any number can go on from
+what any other number saved. Both ways one tensor at a time is put together: beside what it keeps anyway, a
+process needs the largest tensor, and the one that writes up to twice `SHARD_BYTES`.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from safetensors.torch import save
 
 from candor.core.errors import CandorError
 from candor.core.files import atomic_path, read_json, write_json
+from candor.train.distributed import Group
 from candor.train.sharding import assign, whole
 
 # Serialising copies the tensors, so files of this size bound the extra memory.
@@ -70,6 +75,32 @@ def read_notes(folder: Path) -> dict[str, Any] | None:
     """The latest state's `state.json`, or None if there is no state."""
     latest = _latest(folder)
     return None if latest is None else read_json(latest / "state.json")
+
+
+def unfinished(folder: Path | None, fingerprint: str, group: Group, other: str) -> dict[str, Any] | None:
+    """Notes of the state that all processes are to go on from, or None if there is none.
+
+    Args:
+        folder: of the state.
+        fingerprint: of this run.
+        group: the processes; all have to ask.
+        other: what a run with another fingerprint has, such as "other examples, settings or model".
+
+    Raises:
+        CandorError: the state is of another run, or not all processes find the same one.
+    """
+    notes = None if folder is None else read_notes(folder)
+    if not group.same(-1 if notes is None else int(notes["step"])):
+        raise CandorError(
+            f"{folder}: not all of the {group.size} processes find the same training state here",
+            fix="put --out on a disk that all machines share",
+        )
+    if notes is not None and notes.get("fingerprint") != fingerprint:
+        raise CandorError(
+            f"{folder}: the training state here is of a run with {other}",
+            fix="remove that folder to start over, or choose another one for this run",
+        )
+    return notes
 
 
 def load_state(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:

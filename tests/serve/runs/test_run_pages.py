@@ -356,6 +356,32 @@ def test_pages_of_other_sites_load_nothing_and_other_names_are_refused(shown: Se
     assert shown.http.get("/runs", headers={"host": "evil.example"}).status_code == 403
 
 
-def test_without_a_folder_a_model_s_server_shows_no_runs() -> None:
+def test_without_a_folder_a_model_s_server_shows_no_runs_and_leads_to_none(root: Path) -> None:
     with Live({"tiny": byte_engine()}) as live:
         assert live.http.get("/runs").status_code == 404
+        assert '<a id="runs" href="runs" hidden>' in live.http.get("/").text
+    with Live({"tiny": byte_engine()}, browser=Browser(root)) as live:
+        assert '<a id="runs" href="runs">' in live.http.get("/").text
+        assert live.http.get("/runs").status_code == 200
+
+
+def test_a_life_s_failed_stages_are_shown_with_what_to_do(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "life", kind="life", accuracy=None)
+    failed = {"chat": {"message": f"no room {HOSTILE}", "fix": "make some"}, "serve": {"message": "left out"}}
+    manifest = json.loads((run / "manifest.json").read_text())
+    with showing(tmp_path) as shown:
+        before = shown.http.get("/runs/run", params={"run": "life"}).text
+        assert "Stages that failed" not in before
+        seen = re.search(r'data-version="([^"]+)"', before)
+        (run / "manifest.json").write_text(json.dumps({**manifest, "failed": failed}))
+        part = shown.http.get("/runs/live", params={"run": "life", "seen": seen[1] if seen else ""})
+        assert part.status_code == 200
+        page = shown.http.get("/runs/run", params={"run": "life"}).text
+        for text in (page, part.text):
+            said = text_of(text)
+            for words in ("Stages that failed", "chat", "no room", "What to do: make some", "left out"):
+                assert words in said, words
+            assert "<script>window" not in text
+        assert "failed in chat, serve" in shown.http.get("/runs").text
+        (run / "manifest.json").write_text(json.dumps({**manifest, "failed": [1]}))
+        assert "Stages that failed" not in shown.http.get("/runs/run", params={"run": "life"}).text

@@ -72,6 +72,28 @@ def test_a_run_that_was_killed_is_told_from_one_that_works(tmp_path: Path) -> No
     assert (found.name, found.stage, found.words) == ("killed", "train", "killed in train")
 
 
+def test_a_life_that_went_on_without_a_stage_has_failed_in_that_stage(tmp_path: Path) -> None:
+    run = Run.start(tmp_path / "first", Recipe())
+    with contextlib.suppress(ValueError), run.stage("chat"):
+        raise ValueError("no room")
+    with run.stage("think"):
+        pass
+    run.update_manifest(failed={"chat": {"message": "no room", "fix": "make some"}, "serve": {}})
+    assert state(tmp_path) == State("working")
+    run.close()
+    assert state(tmp_path) == State("failed", "chat, serve", "no room")
+    run.lock()
+    with contextlib.suppress(KeyboardInterrupt), run.stage("chat"):
+        raise KeyboardInterrupt
+    run.close()
+    assert state(tmp_path) == State("stopped", "chat")
+    run.lock()
+    with run.stage("chat"):
+        run.update_manifest(failed={})
+    run.close()
+    assert state(tmp_path) == State("unfinished", "chat")
+
+
 def test_what_a_model_wrote_is_no_event_of_a_stage(tmp_path: Path) -> None:
     run = Run.start(tmp_path / "first", Recipe())
     with run.stage("train"):

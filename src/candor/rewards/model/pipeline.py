@@ -7,7 +7,7 @@ evaluation/, metrics.json                evaluate    on held-out preferences and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from candor.core.errors import CandorError
 from candor.core.files import read_json, write_json, write_jsonl
 from candor.core.memory import return_freed_memory
+from candor.core.processes import wait_for
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.core.statistics import Estimate
@@ -96,31 +97,41 @@ class RewardRun:
 
     def train(self) -> None:
         """Train every member that is not there yet, and average their weights if asked."""
-        recipe, known = self.recipe, self._preferences("train")
-        for member in range(recipe.members):
-            if (self._member(member) / "config.json").is_file():
-                continue
-            tokenizer = self._tokenizer()
-            model = self._model()
-            need_classifier(model)
-            settings = recipe.settings(member, context_in(model.config))
-            if member == 0:
-                self._say_size(model, tokenizer, known, settings.max_tokens)
+        recipe = self.recipe
+        for member in self._left():
             title = "learning" if recipe.members == 1 else f"member {member + 1} of {recipe.members}"
-            folder = self.run.path("training", str(member + 1))
             with self.reporter.bar(title, None) as bar:
 
                 def on_step(step: RewardStep, member: int = member, bar: Any = bar) -> None:
                     self.run.event("step", member=member + 1, **_short(step))
                     bar.progress(step.step, step.steps, f"loss {step.loss:.3f}, right {step.accuracy:.0%}")
 
-                reward = train_reward(model, tokenizer, known, settings, folder=folder, on_step=on_step)
+                reward = self._trained(member, on_step)
             save_reward(reward, self._member(member))
-            clear_state(folder)
-            del model, reward
+            clear_state(self._state(member))
+            del reward
             return_freed_memory()
         if recipe.averaged and recipe.members > 1:
             save_reward(averaged(members(self.run.folder)), self.run.path(AVERAGED))
+
+    def train_along(self) -> None:
+        """What the other processes of torchrun do: train every member that is left, and write nothing."""
+        for member in self._left():
+            self._trained(member)
+            return_freed_memory()
+
+    def _left(self) -> list[int]:
+        """Members that are still to be trained."""
+        members = range(self.recipe.members)
+        return [one for one in members if not (self._member(one) / "config.json").is_file()]
+
+    def _trained(self, member: int, on_step: Callable[[RewardStep], None] | None = None) -> RewardModel:
+        known, tokenizer, model = self._preferences("train"), self._tokenizer(), self._model()
+        need_classifier(model)
+        settings = self.recipe.settings(member, context_in(model.config))
+        if member == 0:
+            self._say_size(model, tokenizer, known, settings.max_tokens)
+        return train_reward(model, tokenizer, known, settings, folder=self._state(member), on_step=on_step)
 
     def evaluate(self) -> None:
         """Measure on held-out preferences and on pairs made to mislead."""
@@ -173,6 +184,10 @@ class RewardRun:
         one = self.recipe.members == 1
         return self.run.path(AVERAGED) if one else self.run.path(MEMBERS, str(member + 1))
 
+    def _state(self, member: int) -> Path:
+        """Where the state of its unfinished training is."""
+        return self.run.path("training", str(member + 1))
+
     def _preferences(self, side: str) -> Preferences:
         return read_preferences(self.run.path("data", f"{side}.jsonl"))
 
@@ -207,6 +222,14 @@ class RewardRun:
             (whole,) = members(self.run.path(AVERAGED))
             found = pair_metrics(pairs, _ahead(whole, pairs), {})
             metrics["ensemble"]["combinations"]["averaged"] = found["accuracy"]
+
+
+def work_along(folder: Path) -> None:
+    """What the other processes of torchrun do: wait for the data, then train with the first one."""
+    wait_for(folder, "data")
+    run = Run.open(folder, RewardRecipe)
+    if not run.done("train"):
+        RewardRun(run, Reporter("quiet")).train_along()
 
 
 def _texts_rewards(reward: RewardModel, told: Sequence[Preference]) -> Floats:

@@ -2,7 +2,8 @@
 
 The parts are the trainer's (`candor.train`): float32 masters, learning rates, adapters, the state on disk. An
 update has a fixed number of comparisons; inside it they are cut into passes that bound memory, and as the
-loss is normalised over the whole update, the cut does not change the result.
+loss is normalised over the whole update, the cut does not change the result. Under torchrun each process
+takes its share of the passes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from candor.core.errors import CandorError
+from candor.core.errors import CandorError, enough_memory
 from candor.core.memory import kept_memory
 from candor.model.batches import cut
 from candor.model.first_use import compile_kernels
@@ -31,10 +32,11 @@ from candor.rewards.model.pairs import Pair, Preferences, check_kind
 from candor.rewards.model.scorer import RewardModel
 from candor.rewards.model.settings import RewardSettings
 from candor.train.adapters import add_adapters, left_alone, merged, without_gradients
+from candor.train.distributed import Group, group_of
 from candor.train.loop import learning_rate
 from candor.train.masters import Masters
 from candor.train.settings import TrainSettings
-from candor.train.state import load_state, read_notes, save_state
+from candor.train.state import load_state, save_state, unfinished
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def train_reward(
         settings: how to train.
         folder: where the state of an unfinished training is kept; the same call goes on from there. Remove it
             (`train.state.clear_state`) once the result is safe.
-        on_step: called after each update.
+        on_step: called after each update, in the first process.
         name: of the reward model.
 
     Raises:
@@ -82,10 +84,17 @@ def train_reward(
     weights = sum(parameter.numel() for parameter in model.parameters())
     optimiser = settings.optimiser(weights, settings.seed)
     dtype = torch.bfloat16 if optimiser.dtype == "bf16" else torch.float32
+    group = group_of(model.device)
     if model.device.type == "cpu":
         compile_kernels(dtype)
     model.to(dtype)  # type: ignore[arg-type]
     with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            enough_memory(
+                f"training a reward model, {settings.micro_batch_tokens:,} tokens at once",
+                "micro_batch_tokens, or set gradient_checkpointing = true or lora_rank",
+            )
+        )
         stack.enter_context(torch.random.fork_rng())
         stack.enter_context(kept_memory())
         if optimiser.gradient_checkpointing:
@@ -95,7 +104,8 @@ def train_reward(
         stack.enter_context(left_alone(model, 0.0 if optimiser.lora_rank else optimiser.frozen))
         trained = add_adapters(model, optimiser) if optimiser.lora_rank else model
         scored = Scored(trained, _first_head(model, settings))
-        run = _Training(scored, model, compared, settings, optimiser, int(tokenizer.pad_token_id or 0))  # type: ignore[arg-type]
+        pad_id = int(tokenizer.pad_token_id or 0)  # type: ignore[arg-type]
+        run = _Training(scored, model, compared, settings, optimiser, pad_id, group)
         stack.callback(run.masters.close)
         if run.switches:
             stack.enter_context(packed_model(model))
@@ -165,7 +175,9 @@ class _Training:
         settings: RewardSettings,
         optimiser: TrainSettings,
         pad_id: int,
+        group: Group,
     ) -> None:
+        self._group = group
         self._scored, self._settings, self._optimiser = scored, settings, optimiser
         self._compared = [one for one in compared if one.weight > 0]
         self._identity = _fingerprint(inner, self._compared, settings)
@@ -173,7 +185,7 @@ class _Training:
         self._objective = PreferenceObjective(scored, sample, centre=settings.centre, pad_id=pad_id)
         forward = self._objective.forward
         self.switches = forward.packs and not forward.branches  # transformers' modules run on packed rows
-        self.masters = Masters(scored, optimiser)
+        self.masters = Masters(scored, optimiser, group)
         self._updates = updates(len(self._compared), settings)
         self.step = 0
 
@@ -184,11 +196,12 @@ class _Training:
         saved_at = time.monotonic()
         while self.step < len(self._updates):
             metrics = self._update()
-            if on_step is not None:
+            if on_step is not None and self._group.rank == 0:
                 on_step(metrics)
             due = time.monotonic() - saved_at >= self._settings.checkpoint_seconds
-            if folder is not None and due and self.step < len(self._updates):
-                save_state(folder, self.step, self.masters.tensors(), {"fingerprint": self._identity})
+            if folder is not None and self.step < len(self._updates) and self._group.agrees(due):
+                if self._group.rank == 0:
+                    save_state(folder, self.step, self.masters.tensors(), {"fingerprint": self._identity})
                 saved_at = time.monotonic()
 
     def _update(self) -> RewardStep:
@@ -199,10 +212,14 @@ class _Training:
         members = [self._compared[i] for i in self._updates[self.step]]
         total = sum(one.weight for one in members)
         found = Loss()
-        forward, budget = self._objective.forward, self._settings.micro_batch_tokens
+        forward, group = self._objective.forward, self._group
+        # Every process gets its share of an update, however small that is.
+        tokens = sum(one.tokens for one in members)
+        budget = min(self._settings.micro_batch_tokens, -(-tokens // group.size))
         parts = passes(members, budget, packs=forward.packs, branches=forward.branches)
-        for part in parts:
+        for part in parts[group.rank :: group.size]:
             found += self._objective.backward([members[i] for i in part], total)
+        found = Loss(*group.totals(np.array(list(vars(found).values()), np.float64)).tolist())
         if not math.isfinite(found.loss):
             raise CandorError(
                 f"the loss is no longer a number (update {self.step + 1} of {len(self._updates)})",
@@ -219,19 +236,14 @@ class _Training:
             accuracy=found.right / found.count,
             learning_rate=rate,
             grad_norm=norm,
-            tokens_per_second=sum(one.tokens for one in members) / seconds,
+            tokens_per_second=tokens / seconds,
             seconds=seconds,
         )
 
     def _restore(self, folder: Path) -> None:
-        notes = read_notes(folder)
+        notes = unfinished(folder, self._identity, self._group, "other data, settings or model")
         if notes is None:
             return
-        if notes.get("fingerprint") != self._identity:
-            raise CandorError(
-                f"{folder}: the training state here is of a run with other data, settings or model",
-                fix="remove that folder to start over, or choose another one for this run",
-            )
         load_state(folder, self.masters.tensors())
         self.masters.publish()
         self.step = int(notes["step"])

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from candor.core.errors import InputError
 from candor.core.files import read_json, read_json_lines, write_json, write_jsonl
 from candor.core.memory import return_freed_memory
+from candor.core.processes import wait_for
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.model.load import save_checkpoint
@@ -34,7 +35,7 @@ from candor.rewards.rlhf.prompts import PromptSet, read_prompts
 from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards, need_scorer
 from candor.rewards.rlhf.recipe import ProxySettings, RlhfRecipe
 from candor.rl.kept import event_of, keep_up_to
-from candor.rl.loop import RlStep, train_policy
+from candor.rl.loop import RlResult, RlStep, train_policy
 from candor.rl.problem import Problem
 from candor.rl.problems import ProblemSet
 from candor.rl.regularizer import ProxyFacts, Regularizer, regularizer_of
@@ -166,7 +167,6 @@ class RlhfRun:
         folder, samples = self.run.path("training"), self.run.path("samples.jsonl")
         done = int((read_notes(folder) or {"step": 0})["step"])
         keep_up_to(samples, done)
-        model, proxy = self.recipe.model.load(), self._proxy(self._reference_rewards())
         with (
             self.reporter.bar("learning", self.settings.steps, start=done) as bar,
             samples.open("a", encoding="utf-8") as file,
@@ -185,12 +185,17 @@ class RlhfRun:
                 bar.progress(step.step, step.steps, _note(step))
                 self._warn(step)
 
-            result = train_policy(
-                model, self.tokenizer, self.prompts, self.prompts, self.settings,
-                proxy, folder, on_step, regularizer=self._regularizer(), force=True,
-            )  # fmt: skip
+            result = self.trained(on_step)
         save_checkpoint(result.model, self.tokenizer, self.run.path("checkpoint"))
         clear_state(folder)
+
+    def trained(self, on_step: Callable[[RlStep, Rollouts], None] | None = None) -> RlResult:
+        """Train the policy, or go on with it; under torchrun every process calls this."""
+        proxy = self._proxy(self._reference_rewards())
+        return train_policy(
+            self.recipe.model.load(), self.tokenizer, self.prompts, self.prompts, self.settings,
+            proxy, self.run.path("training"), on_step, regularizer=self._regularizer(), force=True,
+        )  # fmt: skip
 
     def evaluate(self) -> None:
         """Both on the held-out prompts, with an audit of what that says."""
@@ -340,6 +345,14 @@ class RlhfRun:
 
 def _combination(chosen: ProxySettings) -> Literal["worst", "uncertainty", "averaged"] | None:
     return None if chosen.combine == "mean" else chosen.combine
+
+
+def work_along(folder: Path) -> None:
+    """What the other processes of torchrun do: wait for labels, train with the first one, write nothing."""
+    wait_for(folder, "calibrate")
+    run = Run.open(folder, RlhfRecipe)
+    if not run.done("learn"):
+        RlhfRun(run, Reporter("quiet")).trained()
 
 
 def _note(step: RlStep) -> str:

@@ -20,6 +20,7 @@ from candor.serve.runs import compare, pages, samples
 from candor.serve.runs.browser import Browser, stages_of
 from candor.serve.runs.folder import MAX_RUNS
 from candor.serve.runs.reading import lines_from, parsed, read_object, read_settings
+from candor.serve.runs.state import failed_of
 from candor.serve.runs.summary import Summary
 
 PREFIX = "/runs"
@@ -181,13 +182,15 @@ class Pages:
             }
             for stage in stages_of(manifest)
         ]
+        failed = failed_of(manifest)
         return {
             "run": run,
             "stages": stages,
+            "failed": failed,
             "figures": seen.figures,
             "last": seen.last,
             "recent": seen.recent,
-            "version": f"{seen.offset}-{run.state.name}-{run.state.stage}"[:100],
+            "version": f"{seen.offset}-{len(failed)}-{run.state.name}-{run.state.stage}"[:100],
         }
 
     def _title(self, name: str) -> str:

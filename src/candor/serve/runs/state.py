@@ -17,7 +17,7 @@ from candor.serve.runs.folder import Folder
 from candor.serve.runs.reading import MAX_EVENTS, lines_from, parsed
 
 Name = Literal["working", "finished", "stopped", "failed", "killed", "unfinished"]
-_LONGEST = 500  # characters of an error
+_LONGEST, _MOST = 500, 100  # characters of an error; stages that failed
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,24 @@ def stage_events(folder: Folder, run: Path) -> list[dict[str, Any]]:
     return [event for event in found if str(event.get("event")).startswith("stage ")]
 
 
+def failed_of(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The stages of a life that failed: each one's name, what is wrong, and what to do about it."""
+    failed = manifest.get("failed")
+    found = []
+    for name, about in failed.items() if isinstance(failed, Mapping) else ():
+        table = about if isinstance(about, Mapping) else {}
+        message, fix = (str(table.get(key) or "")[:_LONGEST] for key in ("message", "fix"))
+        found.append({"name": str(name)[:80], "message": message, "fix": fix})
+    return found[:_MOST]
+
+
 def state_of(
-    run: Path, events: Sequence[Mapping[str, Any]], stages: Mapping[str, Any], *, measured: bool
+    run: Path,
+    events: Sequence[Mapping[str, Any]],
+    stages: Mapping[str, Any],
+    *,
+    measured: bool,
+    failed: Sequence[Mapping[str, str]] = (),
 ) -> State:
     """Where a run stands.
 
@@ -73,6 +89,7 @@ def state_of(
         events: see `stage_events`.
         stages: the manifest's, which are done.
         measured: whether it has its metrics, which the last stage of every kind of run writes.
+        failed: a life's stages that failed, which it goes on without; see `failed_of`.
     """
     working = held(run)  # before anything is concluded from what it wrote down
     last = next((event for event in reversed(events) if event.get("event") != "stage forgotten"), None)
@@ -84,8 +101,12 @@ def state_of(
         return State("killed", stage, "No process holds the run, and this stage neither ended nor failed.")
     if last is not None and last.get("event") == "stage interrupted" and stage not in stages:
         error = str(last.get("error", ""))[:_LONGEST]
-        by_hand = error.startswith(("KeyboardInterrupt", "SystemExit"))
-        return State("stopped", stage) if by_hand else State("failed", stage, error)
+        if error.startswith(("KeyboardInterrupt", "SystemExit")):
+            return State("stopped", stage)
+        failed = failed or [{"name": stage, "message": error}]
+    if failed:
+        names = ", ".join(one["name"] for one in failed)
+        return State("failed", names[:_LONGEST], failed[0]["message"])
     if measured:
         return State("finished")
     return State("unfinished", list(stages)[-1] if stages else "")

@@ -13,7 +13,7 @@ from candor.report.evidence import Evidence
 from candor.report.headline import headline_of
 from candor.serve.runs.folder import RECIPE, Folder, size_of
 from candor.serve.runs.reading import read_object, read_settings, stamp
-from candor.serve.runs.state import State, stage_events, state_of
+from candor.serve.runs.state import State, failed_of, stage_events, state_of
 
 _LOG = logging.getLogger(__name__)
 _LONGEST = 300  # characters of what a recipe or a report says
@@ -66,6 +66,7 @@ class _Known:
     summary: Summary
     events: list[dict[str, Any]]
     stages: dict[str, Any]
+    failed: list[dict[str, str]]
     measured: bool
 
 
@@ -91,7 +92,7 @@ class Summaries:
         known = self._known.get(name)
         if known is None or known.stamp != files:
             known = self._known[name] = self._read(name, run, files)
-        state = state_of(run, known.events, known.stages, measured=known.measured)
+        state = state_of(run, known.events, known.stages, measured=known.measured, failed=known.failed)
         return Summary(**{**known.summary.__dict__, "state": state})
 
     def _read(self, name: str, run: Path, files: Any) -> _Known:
@@ -129,7 +130,7 @@ class Summaries:
             problems=problems,
         )
         events = stage_events(self._folder, run)
-        return _Known(files, summary, events, stages, measured)
+        return _Known(files, summary, events, stages, failed_of(manifest), measured)
 
 
 def _subject(settings: Mapping[str, Any]) -> str:
