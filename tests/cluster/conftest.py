@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from candor.cluster.connection import connected
 from candor.cluster.ray_workers import RayWorkers
@@ -22,7 +23,10 @@ def loading(tmp_path_factory: pytest.TempPathFactory, smollm2: str) -> Loading:
 
 @pytest.fixture(scope="module")
 def two_workers(loading: Loading) -> Iterator[RayWorkers]:
-    """Two workers of one thread each, on a cluster that stays until the module's tests are done."""
-    settings = ClusterSettings(address="local", workers=2)
+    """Two workers on a cluster that stays until the module's tests are done.
+
+    Each has as many threads as this process: sums are rounded in another order with more.
+    """
+    settings = ClusterSettings(address="local", workers=2, cpus=torch.get_num_threads())
     with connected(settings):
         yield RayWorkers(settings, loading)

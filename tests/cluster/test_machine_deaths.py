@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from logged_shards import begun, logged, tree
 
 from candor.cluster.connection import connected, import_ray
@@ -19,6 +21,8 @@ from candor.core.files import read_json, write_jsonl
 from candor.engine.choose import Loading
 
 pytestmark = pytest.mark.slow
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # as a worker has
 
 
 def questions_file(folder: Path) -> Path:
@@ -45,13 +49,15 @@ def test_a_killed_driver_leaves_nothing_running_and_goes_on_to_the_same_files(
         return line
 
     def call(*line: object) -> None:
-        subprocess.run(list(map(str, line)), check=True, capture_output=True, timeout=300)
+        subprocess.run(list(map(str, line)), check=True, capture_output=True, timeout=300, env=ONE_THREAD)
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     call(*command("questions", whole))
     call(*command("probe", whole))
     call(*command("questions", broken, "--cluster", "local", "--workers", "2"))
-    driver = subprocess.Popen(command("probe", broken), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    driver = subprocess.Popen(
+        command("probe", broken), env=ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     end = time.monotonic() + 120
     while not list(broken.glob("probe/shard-*.jsonl")):
         assert driver.poll() is None, driver.communicate()
@@ -79,6 +85,16 @@ def running(session: str) -> list[str]:
     return [line for line in found.splitlines() if session in line]
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many as a worker has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_machine_that_goes_away_takes_no_shard_with_it(tmp_path: Path, loading: Loading) -> None:
     """Two nodes of one worker each; the second one's processes are killed in the middle."""
     ray, log = import_ray(), tmp_path / "log"
