@@ -3,8 +3,8 @@
     python benchmarks/two_machines.py --model smollm2 --questions 96        # as root, on Linux, with iproute2
 
 Two network namespaces with a veth pair between them stand for two machines. The second one's mount namespace
-hides the run's folder, the model's and Candor's cache behind empty ones, so that what it needs has to come over
-the wire. Each runs a Ray node of one worker with one thread; the command runs on the first.
+hides the run's folder, the model's and Candor's cache behind empty ones: what it needs has to come over the
+wire. Each runs a Ray node of one worker with one thread; the command runs on the first.
 
 1. in this process's place, without a cluster: the files to compare with;
 2. on both machines;

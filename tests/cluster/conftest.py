@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -28,5 +30,7 @@ def two_workers(loading: Loading) -> Iterator[RayWorkers]:
     Each has as many threads as this process: sums are rounded in another order with more.
     """
     settings = ClusterSettings(address="local", workers=2, cpus=torch.get_num_threads())
-    with connected(settings):
-        yield RayWorkers(settings, loading)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # workers import the tests' shards
+        with connected(settings):
+            yield RayWorkers(settings, loading)

@@ -95,9 +95,12 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_machine_that_goes_away_takes_no_shard_with_it(tmp_path: Path, loading: Loading) -> None:
+def test_a_machine_that_goes_away_takes_no_shard_with_it(
+    tmp_path: Path, loading: Loading, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two nodes of one worker each; the second one's processes are killed in the middle."""
     ray, log = import_ray(), tmp_path / "log"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # workers import the tests' shards
     from ray.cluster_utils import Cluster
 
     assert not ray.is_initialized()

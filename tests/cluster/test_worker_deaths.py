@@ -58,7 +58,7 @@ def test_a_shard_that_kills_its_workers_is_given_up_with_what_to_do(
 ) -> None:
     log = tmp_path / "log"
     shards = [*logged(log, 2, 0.0), DeadlyShard(name="deadly", text="x", log=str(log))]
-    with pytest.raises(CandorError, match="workers died 5 times") as caught:
+    with pytest.raises(CandorError, match="5 workers died of the shard 'deadly'") as caught:
         complete(shards, tmp_path / "out", two_workers)
     assert "memory" in str(caught.value.fix)
     assert [name for name, _ in begun(log)].count("deadly") == 5

@@ -47,8 +47,7 @@ def connected(settings: ClusterSettings) -> Iterator[None]:
     if settings.address == LOCAL:
         cores = int(machine()["cores"] or 1)
         cpus = settings.cpus * (settings.workers or max(1, cores // settings.cpus))
-        # On the loopback device only: Ray asks nobody who connects for a password.
-        here = {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        here = {"num_cpus": cpus, "include_dashboard": False}
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if main else None
     try:
@@ -109,3 +108,12 @@ def _fit(resources: dict[str, float], settings: ClusterSettings) -> int:
     # Ray never cuts a share of a GPU out of two.
     shares = gpus * int(1 / settings.gpus) if settings.gpus < 1 else int(gpus / settings.gpus)
     return min(places, shares)
+
+
+def beside_driver(kind: type, *arguments: object) -> Any:
+    """An actor of that class on the driver's machine; it takes no CPU and ends with the driver."""
+    ray = import_ray()
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
+
+    place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(kind).options(scheduling_strategy=place).remote(*arguments)

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from candor.cluster.connection import import_ray
+from candor.cluster.connection import beside_driver, import_ray
 from candor.core.errors import CandorError
 from candor.core.files import sha256_of
 from candor.core.lock import hold
@@ -111,12 +111,7 @@ def send(path: str) -> SentFolder:
     path = str(Path(path).resolve())
     if all(other["NodeID"] == node for other in ray.nodes() if other["Alive"]):
         return SentFolder(path, node, stamps)
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415
-
-    place = NodeAffinitySchedulingStrategy(node, soft=False)
-    sender = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Sender)
-    digest = _known_digest(path, stamps)
-    return SentFolder(path, node, stamps, digest, sender.options(scheduling_strategy=place).remote(path))
+    return SentFolder(path, node, stamps, _known_digest(path, stamps), beside_driver(Sender, path))
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
     RayWorkers(ClusterSettings(address="local", workers=2), Loading("local", "smollm2")).work(shards)
 
-An actor that dies is started again, on another machine if its own is gone, and its shard is done again. What
-a shard raises is not tried again. Nothing is written but by the process that asks, so that no file system has
-to be shared.
+An actor that dies is started again, on another machine if its own is gone, and its shard is done again. (Ray
+Data does both without end by default; `Tries` ends it.) What a shard raises is not tried again. Nothing is
+written but by the process that asks, so that no file system has to be shared.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from candor.cluster.connection import connected, import_ray, room
+from candor.cluster.connection import beside_driver, connected, import_ray, room
 from candor.cluster.model_files import send
 from candor.cluster.settings import ClusterSettings
 from candor.cluster.shards import Files, Shard
-from candor.cluster.worker import Job, Worker
+from candor.cluster.worker import Job, Tries, Worker
 from candor.core.errors import CandorError
 from candor.engine.choose import Loading
 from candor.model.load import resolve
 
-# So often a shard is done again when its worker died. A machine that goes away is bad luck, five in a row are
-# the shard's doing (its memory, as a rule), and would go on for ever.
-_RETRIES = 4
 # A task of Ray Data for each shard, up to as many as its planning is made for; beyond, several share one.
 _MOST_TASKS = 10_000
 
@@ -74,8 +71,6 @@ class RayWorkers:
                 fn_constructor_args=(self._job(shards),),
                 num_cpus=settings.cpus,
                 num_gpus=settings.gpus or None,
-                max_restarts=-1,
-                max_task_retries=_RETRIES,
             )
             .iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         )
@@ -102,7 +97,8 @@ class RayWorkers:
             loading = Loading(
                 "vllm", loading.model, loading.served_as, {**loading.options, **spread}, loading.chat
             )
-        return Job(loading, folder, {type(s).__name__: type(s) for s in shards.values()}, settings.cpus)
+        kinds = {type(shard).__name__: type(shard) for shard in shards.values()}
+        return Job(loading, folder, kinds, beside_driver(Tries), settings.cpus)
 
 
 def _quiet(ray: Any) -> None:
@@ -122,10 +118,11 @@ def _known(error: Exception, left: dict[str, Shard]) -> CandorError | None:
         return CandorError(
             "a machine of the cluster has no Candor", fix="install candor-lm on all machines of the cluster"
         )
-    if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.WorkerCrashedError):
+    if isinstance(error, ray.exceptions.RayActorError):  # it could not be made, or Ray lost it for good
+        last = str(error).strip().splitlines()[-1].strip()
         return CandorError(
-            f"workers died {_RETRIES + 1} times on one of {len(left)} shards that are left",
-            fix="give each more memory (fewer workers, a smaller engine.max_rows), see why in Ray's log "
-            "(/tmp/ray/session_latest/logs on its machine), and run the same command again: it continues",
+            f"Ray gave up on a worker, with {len(left)} shards left ({last})",
+            fix="see Ray's log (/tmp/ray/session_latest/logs on the worker's machine); the same command "
+            "continues",
         )
     return None

@@ -7,6 +7,7 @@ run with its traceback.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 import candor
+from candor.cluster.connection import import_ray
 from candor.cluster.model_files import SentFolder
 from candor.cluster.shards import Files, Shard
 from candor.core.errors import CandorError, unwritable
@@ -31,6 +33,23 @@ RESULT = pa.schema(
 )
 
 
+# So often a shard is begun. A machine that goes away is bad luck; five workers that die of one shard are the
+# shard's doing (its memory, as a rule), and Ray would start a sixth.
+_TRIES = 5
+
+
+class Tries:
+    """An actor that counts how often each shard was begun, by whatever worker."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[str] = Counter()
+
+    def begin(self, name: str) -> int:
+        """How often it has been begun, this time included."""
+        self._begun[name] += 1
+        return self._begun[name]
+
+
 @dataclass(frozen=True)
 class Job:
     """What all workers of a stage are told.
@@ -39,6 +58,7 @@ class Job:
         loading: the engine.
         model: its checkpoint, where that is a folder.
         kinds: the classes of shards by name.
+        tries: the actor that counts.
         threads: of each worker.
         version: of Candor on the driver's machine.
     """
@@ -46,6 +66,7 @@ class Job:
     loading: Loading
     model: SentFolder | None
     kinds: Mapping[str, type[Shard]]
+    tries: Any
     threads: int
     version: str = candor.__version__
 
@@ -61,6 +82,7 @@ class Worker:
         """Work on one row {name, kind, shard}; the result's columns are those of `RESULT`."""
         row = rows.to_pylist()[0]
         try:
+            self._begin(row["name"])
             files = self._files(row["kind"], row["shard"])
         except (CandorError, OSError) as error:
             known = error if isinstance(error, CandorError) else unwritable(error)
@@ -68,6 +90,14 @@ class Worker:
                 raise
             return _result(row["name"], {}, error=known.message, fix=known.fix)
         return _result(row["name"], files)
+
+    def _begin(self, name: str) -> None:
+        if import_ray().get(self._job.tries.begin.remote(name)) > _TRIES:
+            raise CandorError(
+                f"{_TRIES} workers died of the shard '{name}', one after another",
+                fix="give each more memory (fewer workers, a smaller engine.max_rows), see why in Ray's log "
+                "(/tmp/ray/session_latest/logs on its machine), and run the same command again: it continues",
+            )
 
     def _files(self, kind: str, shard: str) -> Files:
         if self._engine is None:
@@ -96,7 +126,7 @@ def _use_threads(count: int) -> None:
     import torch  # noqa: PLC0415
 
     torch.set_num_threads(count)
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore[reportAttributeAccessIssue]
+    numba.set_num_threads(min(count, numba.get_num_threads()))  # of a fresh process that is the most it has
 
 
 def _result(name: str, files: Files, *, error: str | None = None, fix: str | None = None) -> pa.Table:
