@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import torch
 from transformers import (
     AutoModelForCausalLM,
     Gemma3TextConfig,
     LlamaConfig,
+    LlamaForCausalLM,
     MistralConfig,
     PreTrainedModel,
     Qwen2Config,
@@ -16,6 +18,7 @@ from transformers import (
 )
 
 from candor.data.conversations import Example
+from candor.model.load import load_tokenizer, save_checkpoint
 
 SIZES = {
     "vocab_size": 97,
@@ -54,6 +57,25 @@ def tiny_model(
                 continue
             torch.nn.init.normal_(parameter, std=0.2)  # ten times the usual: losses that differ visibly
     return model.to(dtype)
+
+
+def tiny_checkpoint(folder: Path, tokenizer: str) -> Path:
+    """A random chat model of two layers with that tokenizer; its runs in float32 repeat bit by bit."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    save_checkpoint(LlamaForCausalLM(config), load_tokenizer(tokenizer), folder)
+    return folder
 
 
 def tiny_examples(count: int = 12, seed: int = 0, prefix: int = 10) -> list[Example]:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 import torchrun
 from candor.core.files import read_json, read_json_lines, write_jsonl
@@ -24,8 +23,8 @@ from candor.engine.protocol import Sampling
 from candor.judge import judge
 from candor.knowledge.probe import ask, read_probe
 from candor.knowledge.recipe import ProbeSettings
-from candor.model.load import load_tokenizer, save_checkpoint
 from command_result import Result
+from tiny_models import tiny_checkpoint
 
 SMALL = ["data.max_questions=200", "probe.samples=2", "probe.shard=16", "probe.max_tokens=8"]
 TUNING = [
@@ -41,23 +40,7 @@ WHOLE = [*SMALL, *TUNING, *SHORT, "model.dtype=float32", "tune.dtype=float32"]
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory, smollm2: str) -> Path:
-    """A random model of two layers with SmolLM2's tokenizer, in float32 so that runs repeat bit by bit."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.3,
-        eos_token_id=2,
-        pad_token_id=2,
-    )
-    folder = tmp_path_factory.mktemp("tiny")
-    save_checkpoint(LlamaForCausalLM(config), load_tokenizer(smollm2), folder)
-    return folder
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"), smollm2)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from candor.data.types import Document, Question
 from candor.knowledge import sources
 from candor.knowledge.questions import QuestionHarvest, Rejected
 from candor.knowledge.recipe import DataSettings
+from candor.knowledge.writing import harvest_from_json, harvest_to_json
 
 
 def fact(document: str, *answers: str) -> Question:
@@ -95,5 +96,5 @@ def test_harvest_survives_being_written_to_a_file() -> None:
     harvest = QuestionHarvest(
         kept=[kept], rejected=Counter({"too long": 2}), candidates=3, rejected_rows=[rejected], chunks=1
     )
-    again = sources.harvest_from_json(json.loads(json.dumps(sources.harvest_to_json(harvest))))
+    again = harvest_from_json(json.loads(json.dumps(harvest_to_json(harvest))))
     assert again == harvest

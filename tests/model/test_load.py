@@ -256,7 +256,7 @@ def test_two_first_uses_at_once_both_get_a_whole_checkpoint(
 ) -> None:
     """Both find the cache empty, both convert; the first folder stays, with all its files."""
     meet, turn = threading.Barrier(2), threading.Lock()
-    publish = load._publish
+    publish = load.publish
 
     def publish_together(staging: Path, target: Path) -> None:
         meet.wait(timeout=60)
@@ -265,7 +265,7 @@ def test_two_first_uses_at_once_both_get_a_whole_checkpoint(
             kept.append((target / "in-use").exists())
             (target / "in-use").touch()
 
-    monkeypatch.setattr(load, "_publish", publish_together)
+    monkeypatch.setattr(load, "publish", publish_together)
     found: list[str] = []
     kept: list[bool] = []
     threads = [

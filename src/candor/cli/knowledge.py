@@ -52,6 +52,17 @@ Budget = Annotated[
     float | None,
     typer.Option("--budget-minutes", help="Fit into about so many minutes by asking fewer questions."),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Ask models by workers on a Ray cluster: `local` starts one here; `auto`, or HOST:PORT of its "
+        "head, is the running one that this machine belongs to.",
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Of the cluster; default: as many as it has room for.")
+]
 Redo = Annotated[
     bool,
     typer.Option("--redo", help="Forget this stage and those after it, with their files, and run it again."),
@@ -68,6 +79,8 @@ def run(
     generator: Generator = None,
     template: Template = None,
     budget_minutes: Budget = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
     recipe: RecipeFile = None,
     overrides: Set = None,
     as_json: Json = False,
@@ -85,6 +98,8 @@ def run(
         generator,
         template,
         budget_minutes,
+        cluster,
+        workers,
         recipe,
         overrides,
         as_json,
@@ -104,6 +119,8 @@ def questions_(
     generator: Generator = None,
     template: Template = None,
     budget_minutes: Budget = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
     recipe: RecipeFile = None,
     overrides: Set = None,
     as_json: Json = False,
@@ -118,6 +135,8 @@ def questions_(
         generator,
         template,
         budget_minutes,
+        cluster,
+        workers,
         recipe,
         overrides,
         as_json,
@@ -166,6 +185,8 @@ def _start(
     generator: str | None,
     template: str | None,
     budget_minutes: float | None,
+    cluster: str | None,
+    workers: int | None,
     recipe: Path | None,
     overrides: list[str] | None,
     as_json: bool,
@@ -183,6 +204,8 @@ def _start(
         "engine.engine": engine,
         "engine.generator": generator,
         "budget_minutes": budget_minutes,
+        "cluster.address": cluster,
+        "cluster.workers": workers,
     }
     settings = read_recipe(KnowledgeRecipe, recipe, overrides or (), options)
     source = settings.data.documents  # may come from a recipe

@@ -69,17 +69,33 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write indented JSON atomically."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What `write_json` writes."""
+    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def write_jsonl(path: Path | str, rows: Iterable[BaseModel | dict[str, Any]]) -> None:
     """Write one JSON object a line, atomically."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for row in rows:
-            value = row.model_dump(mode="json") if isinstance(row, BaseModel) else row
-            file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        file.writelines(json_lines(rows))
+
+
+def json_lines(rows: Iterable[BaseModel | dict[str, Any]]) -> Iterator[str]:
+    """What `write_jsonl` writes, line by line."""
+    for row in rows:
+        value = row.model_dump(mode="json") if isinstance(row, BaseModel) else row
+        yield json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def read_text(path: Path | str) -> str:

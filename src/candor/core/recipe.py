@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,6 +25,10 @@ class Settings(BaseModel):
 
     # Neither TOML's inf nor nan is a number of anything that a recipe sets.
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    # Whether what comes out of a run depends on it. A table that only says where the work is done does not
+    # shape results, and a run may be continued with another one.
+    shapes_results: ClassVar[bool] = True
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Settings)
@@ -245,9 +249,20 @@ def to_toml(recipe: BaseModel, *, comments: bool = False) -> str:
 
 
 def differences(old: BaseModel, new: BaseModel) -> list[str]:
-    """Settings that differ, as `key: old → new`."""
+    """Settings that differ and that results depend on, as `key: old → new`."""
     found = changed(*(recipe.model_dump(mode="json") for recipe in (old, new)))
-    return [f"{key}: {before!r} → {after!r}" for key, before, after in found]
+    free = tuple(_free_tables(type(old)))
+    return [f"{key}: {before!r} → {after!r}" for key, before, after in found if not key.startswith(free)]
+
+
+def _free_tables(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Beginnings of the keys that results don't depend on (`Settings.shapes_results`)."""
+    for name, info in kind.model_fields.items():
+        table = table_of(info.annotation)
+        if table is not None and not getattr(table, "shapes_results", True):
+            yield f"{prefix}{name}."
+        elif table is not None:
+            yield from _free_tables(table, f"{prefix}{name}.")
 
 
 def changed(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:

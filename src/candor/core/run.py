@@ -64,6 +64,8 @@ class Run(Generic[AnyRecipe]):
         if not file.exists():
             run.fresh = True
             write_text(file, to_toml(recipe))
+        elif read_recipe(type(recipe), file) != recipe:  # in nothing that results depend on
+            write_text(file, to_toml(recipe))
         if not run.manifest:
             run.update_manifest(
                 candor=candor.__version__, created=_now(), versions=versions(), machine=machine(), stages={}

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from candor.cluster.shards import Shard, Workers, complete
 from candor.core.errors import CandorError
 from candor.core.files import read_json, read_jsonl
 from candor.data.invented import invented_questions
 from candor.data.types import Question
 from candor.engine.gate import Gate
-from candor.engine.local import LocalEngine
 from candor.judge import Verdict, judge
-from candor.knowledge.evaluate import (
-    AbilityRun,
-    Sides,
-    Signal,
-    find_signal,
-    measure_ability,
-    ranking_scores,
+from candor.knowledge.asking import (
+    AbilityShard,
+    instead_shards,
+    read_ability,
+    read_answers,
+    read_p_true,
+    read_replies,
+    reply_shards,
+    true_shards,
 )
+from candor.knowledge.evaluate import AbilityRun, Sides, Signal, find_signal, ranking_scores
 from candor.knowledge.evidence import Bools, Floats
 from candor.knowledge.gate import asking_of, fit_gate
-from candor.knowledge.probe import layers_of, read_hidden, read_probe
+from candor.knowledge.probe import kept_layers, read_hidden, read_probe
 from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.records import BoundaryRow
-from candor.knowledge.refusal import Reply, answers_instead, refusal_logit, reply_to
+from candor.knowledge.refusal import Reply, refusal_logit
 from candor.knowledge.results import Measured, items_of, metrics_of
-from candor.knowledge.scores import p_true
 from candor.knowledge.signal import fit_probe, threshold_for
 
 if TYPE_CHECKING:
     from candor.knowledge.pipeline import KnowledgeRun
+
+ASKED = "asked"  # the folder of what the models say, until the evaluation is done
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,13 @@ class Asked:
     p_true: Floats  # [n], NaN outside the test split
 
 
-def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def evaluate_run(job: KnowledgeRun) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """All metrics of a run, and one row for each held-out question.
+
+    What the models say is kept in the run's folder evaluation/asked, so that a killed evaluation goes on.
 
     Args:
         job: the run, tuned.
-        tuned: the tuned model's engine if it is still loaded.
 
     Raises:
         CandorError: there is nothing to test on, or too little to fit a probe on.
@@ -64,7 +70,7 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
             "no question is in the test split", fix="use more documents, or raise split.test in the recipe"
         )
     invented = invented_questions(recipe.evaluate.invented, recipe.seed, split="test")
-    hidden, layers = read_hidden(run.path("probe")), layers_of(job.engine, recipe.probe)
+    hidden, layers = read_hidden(run.path("probe")), kept_layers(run.path("probe"), recipe.probe)
     signal, notes = None, []
     if hidden is None:
         notes.append("no uncertainty probe: the engine gives no hidden states")
@@ -78,9 +84,8 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
     chosen = [signal.probe.layer] if signal else []
 
     before = _ask_untuned(job, sides, invented, chosen)
-    job.release()  # never two models in memory without need
-    engine = tuned or job.load_tuned()
-    after = _ask_tuned(job, engine, sides, invented, chosen)
+    workers = job.models.asking_tuned()
+    after = _ask_tuned(job, workers, sides, invented, chosen)
     token = int(read_json(run.path("tune.json"))["dial"]["token"])
     signals, gate = _signals(recipe, sides, signal, after.replies, token)
     if gate is not None:
@@ -100,7 +105,7 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
         invented=invented,
         invented_before=before.invented,
         invented_after=after.invented,
-        forced=_forced(engine, recipe, sides, after.replies, token),
+        forced=_forced(job, workers, sides, after.replies, token),
         invented_gated=_invented_gated(recipe, sides, signal, gate, before, after),
         ability_before=before.ability,
         ability_after=after.ability,
@@ -115,32 +120,50 @@ def evaluate_run(job: KnowledgeRun, tuned: LocalEngine | None) -> tuple[dict[str
 
 def _ask_untuned(job: KnowledgeRun, sides: Sides, invented: list[Question], layers: list[int]) -> Asked:
     """The model as it was; its answers to the probed questions are known already."""
-    recipe, engine = job.recipe, job.engine
+    recipe, folder = job.recipe, job.run.path("evaluation", ASKED)
+    test = np.flatnonzero(sides.test) if recipe.evaluate.p_true else np.zeros(0, dtype=int)
+    texts = [sides.questions[i].question for i in test]
+    said = [sides.rows[i].greedy.text for i in test]
+    replies = reply_shards("before-invented", [q.question for q in invented], recipe.probe, layers)
+    checked = true_shards("before-true", texts, said, recipe.probe)
+    ability = [AbilityShard(name="before-ability")] if recipe.evaluate.ability else []
+    _complete(job, "asking the untuned model", [*replies, *checked, *ability], job.models.asking())
     values = np.full(len(sides.rows), np.nan)
-    test = np.flatnonzero(sides.test)
-    with job.reporter.bar("asking the untuned model", len(invented) + len(test)) as bar:
-        replies = reply_to(engine, [q.question for q in invented], recipe.probe, layers=layers)
-        bar.advance(len(invented))
-        if recipe.evaluate.p_true:
-            texts = [sides.questions[i].question for i in test]
-            values[test] = p_true(engine, texts, [sides.rows[i] for i in test], recipe.probe)
-        ability = measure_ability(engine) if recipe.evaluate.ability else None
-        bar.advance(len(test))
-    return Asked([], replies, ability, values)
+    values[test] = read_p_true(folder, checked)
+    return Asked(
+        [],
+        read_replies(folder, replies),
+        read_ability(folder, ability[0]) if ability else None,
+        values,
+    )
 
 
 def _ask_tuned(
-    job: KnowledgeRun, engine: LocalEngine, sides: Sides, invented: list[Question], layers: list[int]
+    job: KnowledgeRun, workers: Workers, sides: Sides, invented: list[Question], layers: list[int]
 ) -> Asked:
     """The tuned model, on all questions: its own probe is fitted on the training and validation ones."""
-    recipe = job.recipe
+    recipe, folder = job.recipe, job.run.path("evaluation", ASKED)
     texts = [question.question for question in sides.questions]
-    with job.reporter.bar("asking the tuned model", len(texts) + len(invented)) as bar:
-        replies = reply_to(engine, texts, recipe.probe, layers=layers, on_progress=bar.advance)
-        to_invented = reply_to(engine, [q.question for q in invented], recipe.probe, layers=layers)
-        ability = measure_ability(engine) if recipe.evaluate.ability else None
-        bar.advance(len(invented))
-    return Asked(replies, to_invented, ability, np.full(len(texts), np.nan))
+    replies = reply_shards("after", texts, recipe.probe, layers)
+    to_invented = reply_shards("after-invented", [q.question for q in invented], recipe.probe, layers)
+    ability = [AbilityShard(name="after-ability")] if recipe.evaluate.ability else []
+    _complete(job, "asking the tuned model", [*replies, *to_invented, *ability], workers)
+    return Asked(
+        read_replies(folder, replies),
+        read_replies(folder, to_invented),
+        read_ability(folder, ability[0]) if ability else None,
+        np.full(len(texts), np.nan),
+    )
+
+
+def _complete(job: KnowledgeRun, title: str, shards: Sequence[Shard], workers: Workers) -> None:
+    with job.reporter.bar(title, sum(shard.size for shard in shards)) as bar:
+        complete(
+            shards,
+            job.run.path("evaluation", ASKED),
+            workers,
+            on_done=lambda shard: bar.advance(shard.size),
+        )
 
 
 def _judged(sides: Sides, replies: list[Reply]) -> list[Verdict]:
@@ -170,12 +193,15 @@ def _signals(
 
 
 def _forced(
-    engine: LocalEngine, recipe: KnowledgeRecipe, sides: Sides, replies: list[Reply], token: int
+    job: KnowledgeRun, workers: Workers, sides: Sides, replies: list[Reply], token: int
 ) -> list[Verdict]:
     """Verdicts on the test questions where the tuned model may not refuse: the gate may overrule it."""
     test = [int(i) for i in np.flatnonzero(sides.test)]
     refused = [i for i in test if replies[i].refused]
-    answers = answers_instead(engine, [sides.questions[i].question for i in refused], recipe.probe, token)
+    questions = [sides.questions[i].question for i in refused]
+    shards = instead_shards("after-instead", questions, job.recipe.probe, token)
+    _complete(job, "asking behind refusals", shards, workers)
+    answers = read_answers(job.run.path("evaluation", ASKED), shards)
     texts = {i: replies[i].answer.text for i in test}
     texts.update({i: answer.text for i, answer in zip(refused, answers, strict=True)})
     return [judge(sides.questions[i].question, sides.questions[i].answers, texts[i]) for i in test]

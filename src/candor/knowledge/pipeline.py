@@ -11,6 +11,7 @@ report.html                                             report
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,35 +19,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from candor.cluster.settings import check_cluster
+from candor.cluster.shards import Shard, complete
 from candor.core.errors import CandorError, InputError
 from candor.core.files import read_json, read_jsonl, write_json, write_jsonl, write_text
-from candor.core.memory import return_freed_memory
 from candor.core.progress import Reporter
 from candor.core.recipe import differences, read_recipe, to_toml
 from candor.core.run import Run
 from candor.data.invented import invented_questions
 from candor.data.types import Question
-from candor.engine.choose import chat_engine
 from candor.engine.gate import refusal_for
-from candor.engine.local import LocalEngine
 from candor.engine.prompts import no_template, template_text
-from candor.engine.protocol import Engine
-from candor.engine.remote import RemoteEngine
 from candor.knowledge import measure, sources
 from candor.knowledge.anchors import anchor_rows
 from candor.knowledge.boundary import draw_boundary
 from candor.knowledge.build import balanced, build_examples, conversation
-from candor.knowledge.probe import ask, layers_of, probe_questions, read_probe
-from candor.knowledge.questions import SHARD as QUESTION_SHARD
-from candor.knowledge.questions import (
-    QuestionHarvest,
-    deduplicate,
-    require_questions,
-    write_questions_for_shard,
-)
+from candor.knowledge.models import Models
+from candor.knowledge.probe import ask, kept_layers, probe_shards, read_probe
+from candor.knowledge.questions import deduplicate, require_questions
 from candor.knowledge.recipe import KnowledgeRecipe
 from candor.knowledge.records import BoundaryRow
 from candor.knowledge.tune import rehearsal_rows, trained, tune
+from candor.knowledge.writing import passage_shards, read_harvest
 from candor.model.load import load_tokenizer, resolve, save_checkpoint
 from candor.train.state import clear_state
 
@@ -65,14 +59,13 @@ _QUESTIONS_SHARE, _PROBE_SHARE = 0.2, 0.25
 
 
 class KnowledgeRun:
-    """A knowledge run in its folder, with the engines it needs, loaded once and only when needed."""
+    """A knowledge run in its folder, with the models that it asks."""
 
     def __init__(self, run: Run[KnowledgeRecipe], reporter: Reporter) -> None:
         self.run = run
         self.recipe = run.recipe
         self.reporter = reporter
-        self._engine: Engine | None = None
-        self._tuned: LocalEngine | None = None
+        self.models = Models(run.recipe, run.path("checkpoint"), reporter)
         self._done_now: set[str] = set()  # stages whose end was told
 
     def all(self) -> None:
@@ -95,54 +88,6 @@ class KnowledgeRun:
         if stage == "evaluate":  # its own time is known only now
             file = self.run.path("metrics.json")
             write_json(file, {**read_json(file), **self.run.cost()})
-
-    # --- engines ------------------------------------------------------------------------------------
-
-    @property
-    def engine(self) -> Engine:
-        """The model under test."""
-        if self._engine is None:
-            settings, name = self.recipe.engine, self.recipe.model.name
-            if settings.engine in ("local", "vllm"):
-                self.reporter.say(f"loading {name}")
-            self._engine = chat_engine(
-                settings.engine, name, served_as=settings.engine_model, **self._options(name)
-            )
-        return self._engine
-
-    def _generator(self) -> Engine:
-        name = self.recipe.engine.generator
-        if name is None or name == self.recipe.model.name:
-            return self.engine
-        remote = name.startswith(("http://", "https://"))
-        return RemoteEngine(name) if remote else self._loaded(name)
-
-    def _loaded(self, name: str) -> LocalEngine:
-        self.reporter.say(f"loading {name}")
-        return LocalEngine.load(name, **self._options(name))
-
-    def _options(self, name: str) -> dict[str, Any]:
-        """How a model is loaded; the recipe's template is for the model under test."""
-        model = self.recipe.model
-        return {
-            "dtype": model.dtype,
-            "template": self.template() if name == model.name else None,
-            "trust_remote_code": model.trust_remote_code,
-            "max_rows": self.recipe.engine.max_rows,
-        }
-
-    def release(self) -> None:
-        """Let go of the model under test, so that two models are never held at once without need."""
-        self._engine = None
-        return_freed_memory()
-
-    def load_tuned(self) -> LocalEngine:
-        """The tuned model, from the run's checkpoint."""
-        return self._loaded(str(self.run.path("checkpoint")))
-
-    def template(self) -> str | None:
-        """The chat template's text: the recipe's may be `plain`, a file or nothing."""
-        return template_text(self.recipe.model.template)
 
     def questions_by_id(self) -> dict[str, Question]:
         """All questions of the run."""
@@ -175,23 +120,25 @@ class KnowledgeRun:
         if data.documents is not None:
             self.run.record_input("documents", data.documents)
         chunks = sources.chunks(documents, data.chunk_words)
-        harvest, shards = QuestionHarvest(), self.run.path("generation")
-        limit = _seconds(recipe.budget_minutes, _QUESTIONS_SHARE)
-        begun = time.monotonic()
+        shards, folder = passage_shards(chunks, recipe.questions), self.run.path("generation")
+        limit, begun, kept = _seconds(recipe.budget_minutes, _QUESTIONS_SHARE), time.monotonic(), 0
         with self.reporter.bar("writing questions", len(chunks)) as bar:
-            for number, start in enumerate(range(0, len(chunks), QUESTION_SHARD)):
-                part, file = chunks[start : start + QUESTION_SHARD], shards / f"shard-{number:04d}.json"
-                if not file.exists():
-                    if number and time.monotonic() - begun > limit:
-                        notes.append(
-                            f"the time budget ended question writing after {start} of {len(chunks)} passages"
-                        )
-                        break
-                    found = write_questions_for_shard(self._generator(), part, recipe.questions)
-                    write_json(file, sources.harvest_to_json(found))
-                harvest.add(sources.harvest_from_json(read_json(file)))
-                bar.advance(len(part), f"{len(harvest.kept)} kept")
-        harvest = deduplicate(harvest)
+
+            def on_done(shard: Shard) -> None:
+                nonlocal kept
+                kept += len(read_json(folder / shard.mark)["kept"])
+                bar.advance(shard.size, f"{kept} kept")
+
+            done = complete(
+                shards,
+                folder,
+                self.models.writing(),
+                on_done=on_done,
+                deadline=lambda: time.monotonic() - begun > limit,
+            )
+        if done < len(chunks):
+            notes.append(f"the time budget ended question writing after {done} of {len(chunks)} passages")
+        harvest = deduplicate(read_harvest(folder, shards))
         topped_up: list[Question] = []
         if data.documents is None and data.top_up:
             topped_up = sources.top_up(
@@ -227,21 +174,19 @@ class KnowledgeRun:
         # By hash, so that a run cut short by its budget has asked a fair sample.
         questions = sources.drawn(questions, len(questions), recipe.seed)
         limit, begun = _seconds(recipe.budget_minutes, _PROBE_SHARE), time.monotonic()
-        engine = self.engine
+        shards, folder = probe_shards(questions, recipe.probe, seed=recipe.seed), self.run.path("probe")
         with self.reporter.bar("asking closed-book", len(questions)) as bar:
-            answered = probe_questions(
-                engine,
-                questions,
-                recipe.probe,
-                self.run.path("probe"),
-                seed=recipe.seed,
-                on_progress=bar.advance,
+            answered = complete(
+                shards,
+                folder,
+                self.models.asking(),
+                on_done=lambda shard: bar.advance(shard.size),
                 deadline=lambda: time.monotonic() - begun > limit,
             )
         self.run.update_manifest(
             probed={
-                "model": engine.model_name,
-                "layers": layers_of(engine, recipe.probe),
+                "model": self.models.name,
+                "layers": kept_layers(folder, recipe.probe),
                 "questions": answered,
             }
         )
@@ -264,7 +209,7 @@ class KnowledgeRun:
                     conversation(ask(q.question, recipe.probe), refusal_for(q.id), q.id, "refuse")
                     for q in invented_questions(recipe.build.invented, recipe.seed, split="train")
                 ]
-                examples += rehearsal_rows(self.engine, recipe.build.rehearsal)
+                examples += rehearsal_rows(self.models.engine, recipe.build.rehearsal)
                 self._write_anchors()
             examples = balanced(examples)
             write_jsonl(self.run.path("idk", f"{split}.jsonl"), examples)
@@ -276,7 +221,9 @@ class KnowledgeRun:
         """What tuning is to leave as it is, idk/keep.jsonl."""
         recipe = self.recipe
         tokenizer = load_tokenizer(recipe.model.name, trust_remote_code=recipe.model.trust_remote_code)
-        rows = anchor_rows(self.engine, tokenizer, recipe.build.anchors, recipe.seed, self.template())
+        rows = anchor_rows(
+            self.models.engine, tokenizer, recipe.build.anchors, recipe.seed, self.models.template
+        )
         if len(rows) < recipe.build.anchors / 2:
             self.reporter.say(
                 f"keep: only {len(rows)} of {recipe.build.anchors} texts by the model itself, so tuning may "
@@ -291,7 +238,7 @@ class KnowledgeRun:
             self.reporter.say(
                 f"tuning {recipe.model.name} here: a server's weights can't be changed from outside"
             )
-        self.release()
+        self.models.release()
         validation = [
             (self.questions_by_id()[row.id], row.greedy == "correct")
             for row in read_jsonl(self.run.path("boundary.jsonl"), BoundaryRow)
@@ -308,7 +255,7 @@ class KnowledgeRun:
                 self.run.path("idk"),
                 self.run.path("tuning"),
                 validation,
-                template=self.template(),
+                template=self.models.template,
                 on_step=on_step,
             )
         save_checkpoint(engine.model, engine.tokenizer, self.run.path("checkpoint"))
@@ -320,13 +267,14 @@ class KnowledgeRun:
                 f"{shares['refused_unknown']:.1%} of what it did not"
             )
         self.run.event("tuned", **record)
-        self._tuned = engine
+        self.models.tuned = engine
 
     def evaluate(self) -> None:
         """Measure before and after on the held-out questions."""
-        metrics, items = measure.evaluate_run(self, self._tuned)
+        metrics, items = measure.evaluate_run(self)
         write_jsonl(self.run.path("evaluation", "items.jsonl"), items)
         write_json(self.run.path("metrics.json"), metrics)
+        shutil.rmtree(self.run.path("evaluation", measure.ASKED), ignore_errors=True)
 
 
 def check_inputs(recipe: KnowledgeRecipe) -> None:
@@ -337,6 +285,7 @@ def check_inputs(recipe: KnowledgeRecipe) -> None:
     """
     template = template_text(recipe.model.template)
     resolve(recipe.model.name)
+    check_cluster(recipe.cluster, recipe.engine.engine)
     if recipe.engine.engine == "vllm":
         if importlib.util.find_spec("vllm") is None:
             raise InputError(
@@ -393,6 +342,8 @@ def forget_from(run: Run[KnowledgeRecipe], stage: str) -> None:
 def change_settings(run: Run[KnowledgeRecipe], overrides: Sequence[str], stage: str) -> Run[KnowledgeRecipe]:
     """Change settings of a run whose stages from `stage` on have not been done.
 
+    What a stage under way has made with other settings is deleted.
+
     Raises:
         CandorError: one of them is done, or the setting belongs to an earlier stage.
     """
@@ -409,6 +360,9 @@ def change_settings(run: Run[KnowledgeRecipe], overrides: Sequence[str], stage: 
             f"{wrong[0]}: this setting belongs to a stage that is done",
             fix=f"settings that `{stage}` and later stages read start with {', '.join(own)}",
         )
+    if changed:
+        first = min(_SETTINGS.index(line[: line.index(".") + 1]) for line in changed)
+        forget_from(run, STAGES[first])
     write_text(run.path("recipe.toml"), to_toml(recipe))
     run.event("settings changed", changed=changed)
     run.recipe = recipe

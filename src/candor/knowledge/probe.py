@@ -6,13 +6,15 @@ so a killed run repeats the shard it was in and ends with the same files as one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
 
-from candor.core.files import atomic_path, read_jsonl, write_jsonl
+from candor.cluster.shards import Files, Shard, cut
+from candor.core.files import json_lines, read_jsonl
 from candor.data.types import Question
 from candor.engine.protocol import Completion, Engine, Message, Sampling
 from candor.knowledge.recipe import ProbeSettings
@@ -32,69 +34,64 @@ def layers_of(engine: Engine, settings: ProbeSettings) -> list[int]:
     return list(range(engine.layers + 1)) if settings.layers == "all" else list(settings.layers)
 
 
-def probe_questions(
-    engine: Engine,
-    questions: Sequence[Question],
-    settings: ProbeSettings,
-    folder: Path,
-    *,
-    seed: int,
-    on_progress: Callable[[int], None] | None = None,
-    deadline: Callable[[], bool] | None = None,
-) -> int:
-    """Answer all questions, shard by shard, into `folder`.
+class ProbeShard(Shard):
+    """Questions to ask; its files are shard-NNNN.jsonl and, with hidden states, shard-NNNN.safetensors.
+
+    Hidden states are [n, layer, width] in float16.
+    """
+
+    questions: tuple[Question, ...]
+    settings: ProbeSettings
+    seed: int  # of the samples
+
+    @property
+    def size(self) -> int:
+        """Questions."""
+        return len(self.questions)
+
+    def work(self, engine: Engine) -> Files:
+        """Answer them all."""
+        settings, layers = self.settings, layers_of(engine, self.settings)
+        plan = [
+            Sampling(max_tokens=settings.max_tokens),
+            Sampling(
+                max_tokens=settings.max_tokens,
+                temperature=settings.temperature,
+                n=settings.samples,
+                seed=self.seed,
+            ),
+        ]
+        prompts = [ask(question.question, settings) for question in self.questions]
+        results = engine.generate(prompts, plan, hidden_layers=layers)
+        files = {}
+        if layers:
+            hidden = np.stack([result.hidden for result in results if result.hidden is not None])
+            files[f"{self.name}.safetensors"] = save({"hidden": hidden.astype(np.float16)})
+        rows = [
+            ProbeRow(
+                id=question.id,
+                greedy=answer_of(result.completions[0]),
+                samples=tuple(answer_of(completion) for completion in result.completions[1:]),
+                prompt_tokens=result.prompt_tokens,
+            )
+            for question, result in zip(self.questions, results, strict=True)
+        ]
+        return {**files, self.mark: "".join(json_lines(rows)).encode()}
+
+
+def probe_shards(questions: Sequence[Question], settings: ProbeSettings, *, seed: int) -> list[ProbeShard]:
+    """All questions, cut into shards.
 
     Args:
-        engine: the model under test.
         questions: in the order that defines the shards.
         settings: how to ask.
-        folder: gets shard-NNNN.jsonl and, with hidden states, shard-NNNN.safetensors [n, layer, width].
         seed: with the shard's number, the seed of its samples.
-        on_progress: called with the number of questions answered since the last call.
-        deadline: asked before each shard after the first; True ends the probing early.
-
-    Returns:
-        The number of questions that have answers now.
     """
-    layers = layers_of(engine, settings)
-    answered = 0
-    for number, begin in enumerate(range(0, len(questions), settings.shard)):
-        shard = questions[begin : begin + settings.shard]
-        rows, states = folder / f"shard-{number:04d}.jsonl", folder / f"shard-{number:04d}.safetensors"
-        if not rows.exists():
-            if number and deadline is not None and deadline():
-                break
-            plan = [
-                Sampling(max_tokens=settings.max_tokens),
-                Sampling(
-                    max_tokens=settings.max_tokens,
-                    temperature=settings.temperature,
-                    n=settings.samples,
-                    seed=seed * 1_000_003 + number,
-                ),
-            ]
-            prompts = [ask(question.question, settings) for question in shard]
-            results = engine.generate(prompts, plan, hidden_layers=layers)
-            if layers:
-                hidden = np.stack([result.hidden for result in results if result.hidden is not None])
-                with atomic_path(states) as temporary:
-                    save_file({"hidden": hidden.astype(np.float16)}, temporary)
-            write_jsonl(
-                rows,
-                [
-                    ProbeRow(
-                        id=question.id,
-                        greedy=answer_of(result.completions[0]),
-                        samples=tuple(answer_of(completion) for completion in result.completions[1:]),
-                        prompt_tokens=result.prompt_tokens,
-                    )
-                    for question, result in zip(shard, results, strict=True)
-                ],
-            )
-        answered += len(shard)
-        if on_progress:
-            on_progress(len(shard))
-    return answered
+    pieces = cut("shard", questions, settings.shard)
+    return [
+        ProbeShard(name=name, questions=part, settings=settings, seed=seed * 1_000_003 + number)
+        for number, (name, part) in enumerate(pieces)
+    ]
 
 
 def answer_of(completion: Completion) -> Answer:
@@ -109,6 +106,16 @@ def answer_of(completion: Completion) -> Answer:
 def read_probe(folder: Path) -> list[ProbeRow]:
     """All answers, in the order of the shards."""
     return [row for file in sorted(folder.glob("shard-*.jsonl")) for row in read_jsonl(file, ProbeRow)]
+
+
+def kept_layers(folder: Path, settings: ProbeSettings) -> list[int]:
+    """The layers whose hidden states a probing has kept; none where the engine gave none."""
+    file = next(iter(sorted(folder.glob("shard-*.safetensors"))), None)
+    if file is None:
+        return []
+    with safe_open(file, "np") as states:
+        layers = int(states.get_slice("hidden").get_shape()[1])
+    return list(range(layers)) if settings.layers == "all" else list(settings.layers)
 
 
 def read_hidden(folder: Path) -> np.ndarray | None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from candor.cluster.settings import ClusterSettings
 from candor.core.recipe import Settings
 from candor.knowledge.questions import QuestionSettings
 from candor.train.settings import TrainSettings
@@ -151,6 +152,7 @@ class KnowledgeRecipe(Settings):
     )
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
+    cluster: ClusterSettings = ClusterSettings()
     data: DataSettings = DataSettings()
     questions: QuestionSettings = QuestionSettings()
     split: SplitSettings = SplitSettings()

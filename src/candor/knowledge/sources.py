@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from candor.core.draws import draw
 from candor.data.chunks import chunk_document
 from candor.data.documents import read_corpus
 from candor.data.questions import GivenQuestions, read_given_questions
 from candor.data.types import Chunk, Document, Question
-from candor.knowledge.questions import QuestionHarvest, Rejected
 from candor.knowledge.recipe import DataSettings
 
 Drawn = TypeVar("Drawn", Document, Question)
@@ -74,25 +71,3 @@ def top_up(kept: Sequence[Question], documents: set[str], wanted: int, seed: int
 def drawn(rows: Sequence[Drawn], count: int, seed: int) -> list[Drawn]:
     """At most `count` rows, drawn and ordered by a hash of their ids: more rows asked for keep the first."""
     return sorted(rows, key=lambda row: draw(f"drawn:{seed}:{row.id}"))[:count]
-
-
-def harvest_to_json(harvest: QuestionHarvest) -> dict[str, Any]:
-    """A shard's questions as plain data."""
-    return {
-        "kept": [question.model_dump(mode="json") for question in harvest.kept],
-        "rejected": dict(harvest.rejected),
-        "candidates": harvest.candidates,
-        "rejected_rows": [asdict(row) for row in harvest.rejected_rows],
-        "chunks": harvest.chunks,
-    }
-
-
-def harvest_from_json(value: dict[str, Any]) -> QuestionHarvest:
-    """What `harvest_to_json` wrote."""
-    return QuestionHarvest(
-        kept=[Question.model_validate(row) for row in value["kept"]],
-        rejected=Counter(value["rejected"]),
-        candidates=value["candidates"],
-        rejected_rows=[Rejected(**row) for row in value["rejected_rows"]],
-        chunks=value["chunks"],
-    )

@@ -127,7 +127,7 @@ def _knowledge(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
             job = KnowledgeRun(run, reporter)
             for stage in ("questions", "probe", "build"):
                 job.do(stage)
-            job.release()
+            job.models.release()
             done = run.done("tune")
         if not done:
             together(recipe.processes, ("knowledge", "tune"), own, reporter)

@@ -108,7 +108,7 @@ def _dequantised(file: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".dequantising-") as temporary:
             staging = Path(temporary) / "model"
             save_checkpoint(model, tokenizer, staging)
-            _publish(staging, target)
+            publish(staging, target)
     except (OSError, SafetensorError) as error:
         raise CandorError(
             f"{file}: can't keep its converted copy in {target.parent} ({_first_line(error)})",
@@ -137,7 +137,7 @@ def _read_gguf(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         ) from error
 
 
-def _publish(staging: Path, target: Path) -> None:
+def publish(staging: Path, target: Path) -> None:
     """Give a finished folder its name, unless another process has done so meanwhile.
 
     A rename never replaces a folder with files in it, so of several processes that convert the same file
