@@ -9,7 +9,7 @@ VLLM_STAMP := .venv-vllm/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-vllm lint clean
+.PHONY: help setup demo test test-slow test-vllm mutation lint clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-slow: $(SLOW_STAMP)  ## run the tests that need many minutes
 
 test-vllm: $(VLLM_STAMP)  ## run the vllm engine's tests in an environment with vLLM for CPUs
 	HF_HUB_OFFLINE=1 PYTHONPATH=src .venv-vllm/bin/python -m pytest -m vllm tests/engine tests/rl
+
+mutation: $(STAMP)  ## change formulas a little and see whether tests notice (an hour or two; WHAT="rl losses" for some)
+	$(BIN)/python tools/mutate.py $(WHAT) --jobs 2
 
 lint: $(STAMP)  ## check style, format and types without running anything
 	$(BIN)/ruff check
