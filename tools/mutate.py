@@ -18,7 +18,9 @@ tools/mutation-equivalent.toml says why they change nothing don't count.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -32,15 +34,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+# Plugins of pytest that no test of a formula needs take a second.
+os.environ |= {"HF_HUB_OFFLINE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "src"), str(ROOT / "tests")]
 
 from mutation_tests import LONGEST, Survey, run_tests, survey  # noqa: E402
 from mutations import Mutant, mutants_of, mutated  # noqa: E402
 
-# What tests import and is slow to import; each process begins with it.
-_WARM = "numpy scipy.optimize scipy.special scipy.stats sklearn.linear_model sklearn.metrics torch numba"
-_WARM += " pydantic hypothesis transformers typer rich jinja2 plotly"
 _MEMORY = 12 << 30  # bytes of a process
 
 
@@ -107,9 +108,9 @@ def _try(module: str, mutants: Sequence[Mutant], tests: Sequence[str], found: Fo
     if not left:
         return
     print(f"{module}: {len(left)} mutants", flush=True)
-    _warm_up()
     with tempfile.TemporaryDirectory() as scratch:
         seen = survey_of(module, tests, Path(scratch))
+        _warm_up(seen.modules)
         running: dict[int, tuple[Mutant, float, float]] = {}
 
         def finish(mutant: Mutant, code: int, took: float) -> None:
@@ -194,11 +195,11 @@ def _wait(running: dict[int, tuple[Mutant, float, float]]) -> tuple[int, int]:
         time.sleep(0.05)
 
 
-def _warm_up() -> None:
-    # Plugins of pytest that no test of a formula needs take a second.
-    os.environ |= {"HF_HUB_OFFLINE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    for name in _WARM.split():
-        __import__(name)
+def _warm_up(names: Sequence[str]) -> None:
+    """Import what all of the forks would: what tests import from elsewhere."""
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def _hash(text: str) -> str:

@@ -29,17 +29,19 @@ class Survey:
         cost: seconds of computing time of each.
         lines: lines of the module that each executes.
         imported: lines that are executed on import, of the module or of a file of tests.
+        modules: other people's modules that the tests import.
     """
 
     cost: dict[str, float]
     lines: dict[str, frozenset[int]]
     imported: frozenset[int]
+    modules: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Survey:
         """From what `survey` wrote."""
         lines = {test: frozenset(numbers) for test, numbers in row["lines"].items()}
-        return cls(row["cost"], lines, frozenset(row["imported"]))
+        return cls(row["cost"], lines, frozenset(row["imported"]), tuple(row["modules"]))
 
     def chosen(self, mutant: Mutant) -> list[str]:
         """Who should notice: tests that execute the lines, quickest first, then the others of their files.
@@ -73,7 +75,11 @@ def survey(module: Path, tests: Sequence[str], out: Path) -> int:
     looking = _Looking(str(module))
     code = pytest.main([*_QUIETLY, *tests], plugins=[looking, _Derandomised()])
     found = {"cost": looking.cost, "lines": {k: sorted(v) for k, v in looking.lines.items() if k}}
-    out.write_text(json.dumps({**found, "imported": sorted(looking.lines[""])}))
+    here = str(Path(__file__).parents[1])  # this project's own, which may depend on the changed one
+    others = [
+        name for name, one in sys.modules.items() if not str(getattr(one, "__file__", here)).startswith(here)
+    ]
+    out.write_text(json.dumps({**found, "imported": sorted(looking.lines[""]), "modules": others}))
     return int(code)
 
 
