@@ -282,6 +282,9 @@ def test_ten_equal_pairs_are_chance_and_eleven_are_not_unless_probability_explai
     # 16 draws with three others each of probability a half lead to expect 16 · 3 · ½ / 2 = 12.
     assert duplicate_pairs(log(4, 3, 2, 2, logp=np.log(0.5)))[1] == pytest.approx(12)
     assert codes(log(4, 3, 2, 2, logp=np.log(0.5))) == {}
+    # Twice what is expected and ten more are let pass: at 24 p that is 10.8 pairs here, and 11.2.
+    assert codes(log(4, 3, 2, 2, logp=np.log(1 / 60))) == {"duplicates": True}
+    assert codes(log(4, 3, 2, 2, logp=np.log(1 / 40))) == {}
     assert duplicate_pairs(log(4, logp=1e-4))[1] == pytest.approx(24)  # rounding above 0 is probability 1
 
 

@@ -238,3 +238,39 @@ def test_a_limit_that_could_not_be_found_is_as_far_away_as_can_be() -> None:
     ]  # fmt: skip
     assert Calibration.of(plain) == far
     assert far.weight_high == one.sd_proxy  # all of the proxy may be error
+
+
+def test_what_is_rounding_depends_on_how_large_rewards_are() -> None:
+    proxy, gold, prompts = _drawn(np.random.default_rng(13), 10, 3)
+    small = calibrate(1e-8 * proxy, 1e-8 * gold, prompts)
+    plain = calibrate(proxy, gold, prompts)
+    assert small.slope == pytest.approx(plain.slope)
+    assert small.sd_proxy_overall == pytest.approx(1e-8 * plain.sd_proxy_overall)
+    assert small.sd_gold_overall == pytest.approx(1e-8 * plain.sd_gold_overall)
+    level = 1e6 + prompts + 1e-9 * gold  # the same in each prompt but for the last bits
+    with pytest.raises(InputError, match="gold reward never varies"):
+        calibrate(proxy, level, prompts)
+
+
+def test_a_proxy_that_is_gold_correlates_with_1_in_its_limits_too() -> None:
+    gold = np.random.default_rng(14).normal(size=60)
+    for proxy, r in ((3 * gold + 1, 1), (-gold, -1)):
+        found = correlation(proxy, gold, np.arange(60) // 2)
+        assert (found.value, found.low, found.high) == pytest.approx((r, r, r), abs=1e-6)
+
+
+def test_limits_of_a_correlation_are_those_of_its_raw_moments() -> None:
+    """Both rewards are centred first, for their digits: the limits are those of moments about any level."""
+    proxy, gold, prompts = _drawn(np.random.default_rng(15), 6, 3)
+    x, y = (values.reshape(6, 3) for values in (gold, proxy))
+    rows = np.stack([part.mean(axis=1) for part in (x, y, x * x, x * y, y * y)], axis=1)
+
+    def fisher(m: np.ndarray) -> np.ndarray:
+        a, b, aa, ab, bb = np.moveaxis(m, -1, 0)
+        return np.arctanh((ab - a * b) / np.sqrt((aa - a * a) * (bb - b * b)))
+
+    expected = limits(rows, fisher, confidence=0.9)
+    found = correlation(proxy, gold, prompts, confidence=0.9)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        tuple(np.tanh([expected.value, expected.low, expected.high])), rel=1e-4
+    )

@@ -149,3 +149,60 @@ def test_what_is_no_setting_is_told():
         Setting.of([0.5, 0.5], [1, np.nan], [0, 1])
     with pytest.raises(InputError, match="correlation with the true reward is -1"):
         optimum.chi2_optimum(Setting.of([0.5, 0.5], [1, 0], [0, 1]))
+
+
+def test_families_are_what_is_said_of_them():
+    drawn = {family: bandit.draw(family, 40, seed=5) for family in bandit.FAMILIES}
+    for family, found in drawn.items():
+        assert len(found) == 40 and all(one.r > 0.01 for one in found)
+        arms = [np.bincount(one.prompt_N).tolist() for one in found]
+        assert arms == [[6] * 4 if family == "prompts" else [10]] * 40
+    for one in drawn["rare harm"]:
+        assert one.true_N.argmin() == one.proxy_N.argmax() == 9 and 1e-3 <= one.weight_N[9] <= 10**-1.5
+    shares = np.array([one.weight_N[9] for one in drawn["rare harm"]])
+    assert shares.min() < 0.003 and shares.max() > 0.01
+    for one in drawn["nothing hacked"]:
+        np.testing.assert_array_equal(np.argsort(one.proxy_N), np.argsort(one.true_N))
+        assert (one.proxy_N > 0).all()  # exp of it
+    noise = {
+        name: np.concatenate([s.proxy_N - s.true_N for s in drawn[name]]) for name in ("plain", "heavy tails")
+    }
+    assert 0.85 < noise["plain"].std() < 1.15 and np.abs(noise["plain"]).max() < 5
+    assert np.abs(noise["heavy tails"]).max() > 15
+    levels = [np.ptp([one.true_N[one.prompt_N == p].mean() for p in range(4)]) for one in drawn["prompts"]]
+    assert np.mean(levels) > 2  # their means are shifted
+    assert not np.array_equal(drawn["plain"][0].proxy_N, bandit.draw("plain", 1, seed=6)[0].proxy_N)
+
+
+def test_curves_are_optima_from_strong_to_weak_beside_the_weight_whose_they_are():
+    setting = bandit.three_arms()
+    found = bandit.curves(setting, 12)
+    assert {name: len(rows) for name, rows in found.items()} == {"chi2": 12, "kl": 12}
+    for name, solve in (
+        ("chi2", lambda weight: optimum.chi2_optimum(setting, weight)),
+        ("kl", lambda weight: optimum.kl_family(setting, weight)[0]),
+    ):
+        rows = found[name]
+        gains = [row["gain"] for row in rows]
+        assert gains == sorted(gains) and gains[0] < 0.1 and gains[-1] > 4
+        for row in rows[3:-1]:
+            again = setting.standing(solve(row["weight"]))
+            if 1e-6 < row["weight"] < 0.999 * setting.sd_proxy:
+                assert again.gain == pytest.approx(row["gain"], rel=1e-4)
+
+
+def test_a_comparison_in_plain_numbers():
+    gain = {
+        "none": np.array([-1.0, 2.0, -1e-12, 0.5]),
+        "chi2": np.array([0.5, 0.0, 0.25, 0.25]),
+        "max-min": np.array([0.1, -0.1, 0.0, 0.2]),
+        "kl, hindsight": np.array([0.4, 0.0, 0.3, 0.25]),
+        "chi2, hindsight": np.array([0.5, 0.5, 0.5, 0.5]),
+    }
+    found = bandit.Comparison("plain", gain, 19, np.array([0.2, 0.4, 0.6, 0.8])).summary(seed=0)
+    assert (found["settings"], found["mean_r"]) == (4, pytest.approx(0.5))
+    assert (found["hacked_without"]["value"], found["chi2_at_least_kl"]["value"]) == (1 / 4, 3 / 4)
+    assert (found["chi2_above_reference"], found["max_min_above_reference"]) == (3, 2)
+    assert (found["bounds_held"], found["bounds_looked_at"]) == (19, 20)
+    assert found["true_gain"]["chi2"]["value"] == pytest.approx(0.25)
+    assert found["worst_true_gain"] == {name: column.min() for name, column in gain.items()}
