@@ -115,9 +115,9 @@ def with_gate(folder: Path, bias: float, threshold: float, reading: LinearProbe 
 
 def test_below_the_threshold_it_does_not_know_and_from_it_on_it_answers(tmp_path: Path) -> None:
     folder = stubborn(tmp_path / "model", "b")
-    found = answer_with_confidence(with_gate(folder, -1.0, 0.5), "Why?")
+    found = answer_with_confidence(with_gate(folder, -1.0, 0.51234), "Why?")
     assert found["question"] == "Why?" and (found["answer"], found["gated"]) == ("bbbb", ABSTENTION)
-    assert found["confidence"] == pytest.approx(1 / (1 + np.e), abs=5e-5) and found["threshold"] == 0.5
+    assert (found["confidence"], found["threshold"]) == (0.2689, 0.5123)  # 1 / (1 + e), in four places
     at = answer_with_confidence(with_gate(folder, 0.0, 0.5), "Why?")
     assert (at["confidence"], at["gated"]) == (0.5, "bbbb")
     broken = replace(probe(), weight=np.full(WIDTH, np.nan))
