@@ -142,10 +142,11 @@ def _where(module: str, line: int) -> str:
 
 def survey_of(module: str, tests: Sequence[str], scratch: Path) -> Survey:
     """Which tests execute which lines of a module, and for how long."""
-    file = scratch / "survey.json"
+    file, said = scratch / "survey.json", scratch / "survey.log"
     for _ in range(2):
-        _, status = os.waitpid(_fork(lambda: survey(_file(module), tests, file)), 0)
+        _, status = os.waitpid(_fork(lambda: survey(_file(module), tests, file), said), 0)
         if status or not file.exists():
+            print(said.read_text(), file=sys.stderr)
             raise SystemExit(f"{module}: without any change one of its tests fails: {' '.join(tests)}")
         seen = Survey.of(json.loads(file.read_text()))
         if max(seen.cost.values()) <= LONGEST:
@@ -167,17 +168,17 @@ def _mutant_run(
     return work
 
 
-def _fork(work: Callable[[], int]) -> int:
-    """Do the work in a process of its own, silently; returns the process's number."""
+def _fork(work: Callable[[], int], said: Path = Path(os.devnull)) -> int:
+    """Do the work in a process of its own, which prints into a file; returns the process's number."""
     sys.stdout.flush()
     if pid := os.fork():
         return pid
     try:
         os.setpgid(0, 0)
         os.chdir(ROOT)
-        silence = os.open(os.environ.get("MUTATE_LOG", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.dup2(silence, 1)
-        os.dup2(silence, 2)
+        into = os.open(said, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.dup2(into, 1)
+        os.dup2(into, 2)
         os._exit(work())
     except BaseException:
         os._exit(2)

@@ -285,3 +285,18 @@ def test_optima_of_the_root_and_of_max_min_are_the_best_of_all():
     assert (stays.strength, stays.gap) == (np.inf, 0.0)
     np.testing.assert_allclose(stays.policy_SA, some_policy(1), atol=1e-9)
     np.testing.assert_array_equal(stays.occupancy_SA, reference)
+
+
+def test_the_gap_is_never_less_than_what_an_unfinished_solution_lacks(monkeypatch):
+    made = process(1)
+    reference = made.occupancy(some_policy(1))
+
+    def objective(occupancy: np.ndarray) -> float:
+        penalty = 0.2 * float((reference * ((occupancy / reference) ** 2 - 1) / 2).sum())
+        return float((occupancy * made.proxy_SA).sum()) - penalty
+
+    best = occupancies.penalised(made, reference, made.proxy_SA, occupancies.Chi2(), 0.2)
+    monkeypatch.setattr(occupancies, "_STEPS", 1)
+    early = occupancies.penalised(made, reference, made.proxy_SA, occupancies.Chi2(), 0.2)
+    lacks = objective(best.occupancy_SA) - objective(early.occupancy_SA)
+    assert 1e-6 < lacks <= early.gap < 10
