@@ -68,27 +68,29 @@ def test_gains_are_means_over_the_prompts_that_both_sides_have() -> None:
     assert found.confidence == 0.95 and found.uncalibrated == ""
 
 
-def test_distances_are_those_of_prompts_that_both_sides_have() -> None:
-    distance = measured(log_of()).distance
-    ours, theirs = np.array([1.25, 4.0, 2.0, 0.5, 0.7]), np.array([0.8, 1.5, 0.5, 0.9, 1.2, 1.0, 0.6])
+@pytest.mark.parametrize("scale", [1.0, 0.1])  # of log-ratios: far and near
+def test_distances_are_those_of_prompts_that_both_sides_have(scale: float) -> None:
+    log = log_of()
+    distance = measured(replace(log, log_ratio=scale * log.log_ratio)).distance
+    ours, theirs = ([[1.25, 4.0], [2.0], [0.5, 0.7]], [[0.8, 1.5, 0.5], [0.9, 1.2], [1.0, 0.6]])
+    ours, theirs = ([np.array(part) ** scale for part in side] for side in (ours, theirs))
 
-    def term(ratio) -> float:
-        ratio = np.array(ratio)
+    def term(ratio: np.ndarray) -> float:
         return float((2 * (ratio - 1) ** 2 / (1 + ratio)).mean())
 
-    parts = np.array([
-        (term([1.25, 4.0]) + term([0.8, 1.5, 0.5])) / 2,
-        (term([2.0]) + term([0.9, 1.2])) / 2,
-        (term([0.5, 0.7]) + term([1.0, 0.6])) / 2,
-    ])  # fmt: skip
+    parts = np.array([(term(a) + term(b)) / 2 for a, b in zip(ours, theirs, strict=True)])
+    our, their = np.concatenate(ours), np.concatenate(theirs)
     assert distance.chi2.value == pytest.approx(parts.mean())
     assert 0 < distance.chi2.low < distance.chi2.value < distance.chi2.high
-    assert distance.chi2_policy == pytest.approx(ours.mean() - 1)
-    assert distance.chi2_not_negative == pytest.approx((ours + 1 / ours - 2).mean())
-    assert distance.kl == pytest.approx(np.log(ours).mean())
-    assert distance.effective_reference == pytest.approx(theirs.sum() ** 2 / (theirs**2).sum())
-    assert distance.effective_policy == pytest.approx((1 / ours).sum() ** 2 / (1 / ours**2).sum())
+    assert distance.chi2_policy == pytest.approx(our.mean() - 1)
+    assert distance.chi2_not_negative == pytest.approx((our + 1 / our - 2).mean())
+    assert distance.kl == pytest.approx(np.log(our).mean())
+    assert distance.effective_reference == pytest.approx(their.sum() ** 2 / (their**2).sum())
+    assert distance.effective_policy == pytest.approx((1 / our).sum() ** 2 / (1 / our**2).sum())
     assert distance.effective_prompts == pytest.approx(parts.sum() ** 2 / (parts**2).sum())
+
+
+def test_where_both_are_one_model_every_prompt_carries_the_distance_of_0() -> None:
     same = measured(log_of(log_ratio=np.zeros(len(ROWS)))).distance
     assert (same.effective_prompts, same.chi2.value) == (3, 0)
 

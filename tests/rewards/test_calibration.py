@@ -195,7 +195,8 @@ def test_columns_of_different_lengths_are_refused() -> None:
 def test_an_error_that_was_never_seen_may_be_as_rare_as_prompts_allow_and_as_large_as_the_range() -> None:
     gold = np.tile([0.0, 1.0, 4.0, 0.0], 20)
     for confidence in (0.95, 0.8):
-        found = calibrate(2 * gold, gold, np.arange(80) // 4, confidence=confidence)
+        prompts = np.arange(80) // 4
+        found = calibrate(2 * gold + 5 * prompts, gold - prompts, prompts, confidence=confidence)
         probability = 1 - (1 - confidence) ** (1 / 20)
         assert found.residual_sd_high == pytest.approx(np.sqrt(probability) * 8)
         assert found.r_low == pytest.approx(np.sqrt(1 - probability * 64 / found.sd_proxy**2))
@@ -248,8 +249,9 @@ def test_what_is_rounding_depends_on_how_large_rewards_are() -> None:
     assert small.sd_proxy_overall == pytest.approx(1e-8 * plain.sd_proxy_overall)
     assert small.sd_gold_overall == pytest.approx(1e-8 * plain.sd_gold_overall)
     level = 1e6 + prompts + 1e-9 * gold  # the same in each prompt but for the last bits
-    with pytest.raises(InputError, match="gold reward never varies"):
-        calibrate(proxy, level, prompts)
+    for gold in (level, -level):
+        with pytest.raises(InputError, match="gold reward never varies"):
+            calibrate(proxy, gold, prompts)
 
 
 def test_a_proxy_that_is_gold_correlates_with_1_in_its_limits_too() -> None:
