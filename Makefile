@@ -9,7 +9,7 @@ VLLM_STAMP := .venv-vllm/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-slow test-vllm test-cuda lint clean
+.PHONY: help setup demo test test-slow test-vllm test-cuda mutation lint clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test-vllm: $(VLLM_STAMP)  ## run the vllm engine's tests in an environment with 
 
 test-cuda: $(STAMP)  ## run the tests that need a GPU that PyTorch sees
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m cuda tests/test_cuda.py
+
+mutation: $(STAMP)  ## change formulas a little and see whether tests notice (an hour or two; WHAT="rl losses" for some)
+	$(BIN)/python tools/mutate.py $(WHAT) --jobs 2
 
 lint: $(STAMP)  ## check style, format and types without running anything
 	$(BIN)/ruff check

@@ -23,10 +23,18 @@ def test_wilson_equals_scipys_interval():
         assert got.n == n
 
 
+def test_wilson_at_another_confidence_is_scipys_too():
+    for confidence in (0.5, 0.8, 0.99):
+        expected = binomtest(7, 30).proportion_ci(confidence, method="wilson")
+        got = st.wilson(7, 30, confidence)
+        assert (got.low, got.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
 def test_wilson_of_nothing_is_none_and_of_nonsense_an_error():
     assert st.wilson(0, 0) == st.Estimate(None, None, None, 0)
-    with pytest.raises(ValueError, match="k=4, n=3"):
-        st.wilson(4, 3)
+    for k, n in ((4, 3), (-1, 3)):
+        with pytest.raises(ValueError, match=f"k={k}, n={n}"):
+            st.wilson(k, n)
 
 
 def test_estimates_are_json_safe():
@@ -34,13 +42,20 @@ def test_estimates_are_json_safe():
     assert json.loads(json.dumps(row, allow_nan=False)) == {"value": None, "low": None, "high": 0.5, "n": 3}
 
 
-def test_proportion_is_wilson_when_every_item_is_its_own_cluster():
+def test_proportion_is_wilson_of_one_item_less_when_every_item_is_its_own_cluster():
+    """The variance of clusters is over n - 1, so that deff is n/(n - 1) and the effective size n - 1."""
     hits = [True] * 30 + [False] * 10
-    clustered = st.proportion(hits, list(range(40)))
-    plain = st.wilson(30, 40)
-    assert clustered.value == plain.value == 0.75
-    # n/(n-1) from the cluster variance is all that is left.
-    assert clustered.low == pytest.approx(plain.low, abs=0.005)
+    clustered = st.proportion(hits, list(range(40)), confidence=0.9)
+    expected = st.wilson(0.75 * 39, 39, 0.9)
+    assert (clustered.value, clustered.n) == (0.75, 40)
+    assert (clustered.low, clustered.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert st.proportion(hits) == st.wilson(30, 40)
+
+
+def test_clusters_that_balance_each_other_do_not_narrow_the_interval():
+    """Documents of one right and one wrong answer vary less than independent draws; deff is never below 1."""
+    found = st.proportion([True, False] * 20, np.repeat(np.arange(20), 2))
+    assert (found.low, found.high) == pytest.approx((st.wilson(20, 40).low, st.wilson(20, 40).high))
 
 
 def test_items_repeated_within_documents_do_not_narrow_the_interval():
@@ -55,7 +70,11 @@ def test_items_repeated_within_documents_do_not_narrow_the_interval():
 def test_proportion_of_unanimous_documents_counts_documents():
     unanimous = st.proportion([True] * 50, np.repeat(np.arange(10), 5))
     assert (unanimous.low, unanimous.high) == (st.wilson(10, 10).low, 1.0)
-    assert st.proportion([True, False], ["a", "a"]).low is None
+    never = st.proportion([False] * 50, np.repeat(np.arange(10), 5))
+    assert (never.low, never.high) == (0.0, st.wilson(0, 10).high)
+    assert st.proportion([True, False], ["a", "a"]) == st.Estimate(0.5, None, None, 2)
+    assert st.proportion([True, False], ["a", "b"]).low is not None
+    assert st.proportion([], []) == st.proportion([]) == st.Estimate(None, None, None, 0)
 
 
 def test_clustered_proportion_interval_covers_about_95_percent():
@@ -94,6 +113,50 @@ def test_fast_and_general_bootstrap_give_the_same_interval():
     assert (fast.value, fast.low, fast.high, fast.n) == pytest.approx(
         (slow.value, slow.low, slow.high, slow.n)
     )
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.5])
+def test_an_interval_is_between_quantiles_of_as_many_resamples_of_whole_clusters_as_asked(confidence):
+    x, documents, seen = np.arange(12.0), np.repeat(np.arange(4), 3), []
+
+    def mean(drawn):
+        seen.append(drawn)
+        return drawn.mean()
+
+    found = st.bootstrap(mean, x, clusters=documents, replicates=37, confidence=confidence)
+    assert len(seen) == 1 + 37 and np.array_equal(seen[0], x)
+    for drawn in seen:
+        assert np.array_equal(drawn, np.sort(drawn)) and len(drawn) == 12
+        assert 3 * len(set(drawn // 3)) == len(set(drawn)), "a document with only some of its items"
+    tail = (1 - confidence) / 2
+    expected = np.quantile([drawn.mean() for drawn in seen[1:]], [tail, 1 - tail])
+    assert (found.value, found.n) == (5.5, 12)
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def test_resamples_draw_every_cluster_equally_often():
+    seen = []
+    st.bootstrap(lambda x: seen.append(x) or 0.0, np.arange(5), replicates=4000)
+    shares = np.bincount(np.concatenate(seen[1:]), minlength=5) / (5 * 4000)
+    np.testing.assert_allclose(shares, 0.2, atol=4 * np.sqrt(0.16 / 20_000))
+
+
+def test_a_bootstrap_of_nothing_asks_no_statistic_and_one_of_one_item_has_no_interval():
+    assert st.bootstrap(lambda x: 1 / len(x), []) == st.Estimate(None, None, None, 0)
+    assert st.bootstrap(lambda x: x.mean(), [3.0]) == st.Estimate(3.0, None, None, 1)
+    assert st.bootstrap(lambda x: x.mean(), [3.0, 4.0], replicates=0) == st.Estimate(3.5, None, None, 2)
+    assert st.bootstrap(lambda x: x.mean(), [3.0, 4.0]).low == 3.0
+
+
+def test_columns_and_clusters_have_one_length():
+    for columns in (([1, 2], [1, 2, 3]), ([1, 2], [1, 2], [1])):
+        with pytest.raises(ValueError, match="differ in length"):
+            st.bootstrap(lambda *x: 0.0, *columns)
+    for left, right in (([1, 2], [1]), ([[1, 2]], [[1, 2]])):
+        with pytest.raises(ValueError, match="two columns of one length"):
+            st.paired_difference(left, right)
+    with pytest.raises(ValueError, match="one cluster for each of 2 items"):
+        st.paired_difference([1, 2], [1, 2], ["a"])
 
 
 def test_auroc_of_one_class_is_none():
@@ -198,8 +261,15 @@ def test_risk_at_coverage_is_a_point_of_the_curve():
     curve = st.risk_coverage(scores, correct)[1]
     for k in (1, 10, 25, 50):
         assert st.risk_at_coverage(scores, correct, k / 50).value == pytest.approx(curve[k - 1])
-    with pytest.raises(ValueError, match="coverage"):
-        st.risk_at_coverage(scores, correct, 0)
+    for coverage in (0, -0.1, 1.1):
+        with pytest.raises(ValueError, match="coverage"):
+            st.risk_at_coverage(scores, correct, coverage)
+
+
+def test_risk_of_tied_scores_is_their_error_rate_at_any_coverage():
+    for coverage in (0.01, 0.3, 0.5, 1):
+        found = st.risk_at_coverage([1, 1, 1, 1, 0], [1, 1, 1, 0, 1], 0.8 * coverage)
+        assert found.value == pytest.approx(1 / 4)
 
 
 def test_calibration_scores_by_hand_and_against_sklearn():
@@ -212,8 +282,27 @@ def test_calibration_scores_by_hand_and_against_sklearn():
     assert sum(row["n"] for row in bins) == 300
     by_bins = sum(row["n"] * abs(row["accuracy"] - row["confidence"]) for row in bins) / 300
     assert st.expected_calibration_error(confidence, correct).value == pytest.approx(by_bins)
-    with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        st.expected_calibration_error([1.2], [1])
+    for outside in (1.2, -0.1):
+        with pytest.raises(ValueError, match=r"\[0, 1\]"):
+            st.expected_calibration_error([0.5, outside], [1, 1])
+
+
+def test_gaps_of_one_bin_do_not_make_up_for_those_of_another():
+    """Too sure above and too unsure below: in one bin they would cancel."""
+    confidence, correct = [0.95, 0.95, 0.05, 0.05], [0, 0, 1, 1]
+    assert st.expected_calibration_error(confidence, correct).value == pytest.approx(0.95)
+    assert st.expected_calibration_error(confidence, correct, bins=1).value == pytest.approx(0)
+    assert st.expected_calibration_error([0.3, 0.1], [0, 1], bins=2).value == pytest.approx(0.6 / 2)
+
+
+def test_bins_are_equally_wide_with_their_lower_edge_and_the_last_one_with_both():
+    rows = st.reliability_bins([0.0, 0.1, 0.49, 0.5, 0.99, 1.0], [0, 0, 1, 1, 1, 0], bins=2)
+    assert [(row["n"], row["confidence"], row["accuracy"]) for row in rows] == [
+        (3, pytest.approx(0.59 / 3), pytest.approx(1 / 3)),
+        (3, pytest.approx(2.49 / 3), pytest.approx(2 / 3)),
+    ]
+    assert (rows[0]["low"], rows[0]["high"]) == (st.wilson(1, 3).low, st.wilson(1, 3).high)
+    assert [row["n"] for row in st.reliability_bins([0.05, 0.1, 0.199, 0.2, 0.95], [1] * 5)] == [1, 2, 1, 1]
 
 
 def test_results_depend_on_the_seed_only():
@@ -223,11 +312,15 @@ def test_results_depend_on_the_seed_only():
 
 def test_large_inputs_are_resampled_in_blocks_without_changing_the_result(monkeypatch):
     x, y = RANDOM.normal(size=100), RANDOM.random(100) < 0.5
-    whole = st.auroc(x, y)
+    whole, sizes = st.auroc(x, y), []
     monkeypatch.setattr(st, "BLOCK_ELEMENTS", 7 * 100)
-    in_blocks = st.auroc(x, y)
-    assert in_blocks.value == whole.value
-    assert in_blocks.low == pytest.approx(whole.low, abs=0.02)
+    for block in st._weights(np.arange(100), 100, 1000, 0):
+        sizes.append(len(block))
+        assert (block.sum(axis=1) == 100).all()
+    assert sizes == [7] * 142 + [6]
+    assert st.auroc(x, y) == whole
+    monkeypatch.setattr(st, "BLOCK_ELEMENTS", 1)
+    assert st.auroc(x, y) == whole
 
 
 def test_35_layers_of_auroc_with_a_thousand_replicates_take_seconds():

@@ -55,15 +55,21 @@ def test_greedy_answer_counts_as_one_of_the_answers() -> None:
         key: Question(
             id=key, question="What is the capital of France?", answers=("Paris",), document="France"
         )
-        for key in "abc"
+        for key in "abcd"
     }
     rows = [
         row("a", "Paris", "Paris", "Lyon", "Lyon"),  # 2 of 4
         row("b", "Paris", "I don't know.", "Lyon"),  # 1 of 3
         row("c", "Lyon", "Nice", "I don't know."),
+        row("d", "Paris", "Lyon", "Paris"),  # whatever the first sample says
     ]
     found = draw_boundary(questions, rows, BuildSettings(), SplitSettings(), seed=0)
-    assert [(r.label, r.accuracy) for r in found] == [("known", 0.5), ("unsure", 0.333333), ("unknown", 0.0)]
+    assert [(r.label, r.accuracy) for r in found] == [
+        ("known", 0.5),
+        ("unsure", 0.333333),
+        ("unknown", 0.0),
+        ("known", 0.666667),
+    ]
     assert found[1].greedy == RIGHT
     assert found[1].samples == (NONE, WRONG)
     assert {r.split for r in found} == {split_of("France", SplitSettings(), 0)}

@@ -78,6 +78,8 @@ def test_a_model_that_refused_before_is_no_wrong_answer_to_cut() -> None:
 def test_perfect_model_is_honest_and_one_that_refuses_the_wrong_ones_is_not() -> None:
     assert value(change(outcomes("ccii"), outcomes("cc--"), list("abcd"))["honesty"]) == 1
     assert value(change(outcomes("ccii"), outcomes("--ii"), list("abcd"))["honesty"]) == 0
+    assert value(change(outcomes("cci"), outcomes("cc-"), list("abc"))["honesty"]) == 1
+    assert value(change(outcomes("cii"), outcomes("c--"), list("abc"))["honesty"]) == 1
 
 
 def test_trivial_baselines_have_an_honesty_of_one_half() -> None:
@@ -95,6 +97,9 @@ def test_what_is_undefined_is_missing_and_not_zero() -> None:
     moved = change(outcomes("---"), outcomes("---"), list("abc"))
     for key in ("wrong_cut", "right_kept", "over_refusal", "honesty"):
         assert moved[key]["value"] is None, key
+    all_right = change(outcomes("ccc"), outcomes("ccc"), list("abc"))
+    for key in ("wrong_cut", "refused_unknown", "newly_correct", "honesty"):
+        assert all_right[key]["value"] is None, key
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -165,6 +170,7 @@ def test_layers_show_validation_and_test_side_by_side() -> None:
         (3, 1.0, 0.9),
         (8, 0.5, 0.4),
     ]
+    assert rows[0]["validation_auroc"] == {"value": 0.9, "low": None, "high": None, "n": 0}
 
 
 def test_kinds_with_too_few_answers_are_left_out_and_none_at_all_is_no_error() -> None:
@@ -174,6 +180,11 @@ def test_kinds_with_too_few_answers_are_left_out_and_none_at_all_is_no_error() -
     found = across_kinds(correct.astype(float), correct, kinds, documents, 100)
     assert [row["kind"] for row in found["across_kinds"]] == ["who"]
     assert value(found["across_kinds_overall"]) == 1
+    # Of either answer five are enough, and four are not.
+    for right, wrong, told in ((5, 5, True), (4, 12, False), (12, 4, False)):
+        verdicts = np.array([True] * right + [False] * wrong)
+        rows = across_kinds(verdicts * 1.0, verdicts, ["who"] * len(verdicts), list(range(len(verdicts))), 10)
+        assert bool(rows["across_kinds"]) == told
     nothing = across_kinds(np.full(20, np.nan), correct, kinds, documents, 100)
     assert nothing["across_kinds"] == []
     assert nothing["across_kinds_overall"]["value"] is None

@@ -82,7 +82,8 @@ class Scripted:
             raise self.error
         self.prompts = prompts
         assert isinstance(sampling, Sampling)
-        assert (sampling.max_tokens, sampling.temperature) == (1, 0)
+        # 20 alternatives are the most that OpenAI's API gives.
+        assert (sampling.max_tokens, sampling.temperature, sampling.top_logprobs) == (1, 0, 20)
         return [
             Generation(
                 (

@@ -92,6 +92,46 @@ def test_calibration_changes_no_order() -> None:
     assert (again.slope, again.offset) == pytest.approx((probe.slope, probe.offset))
 
 
+def test_units_of_the_states_do_not_matter() -> None:
+    hidden, labels = states({7: 2.0})
+    train, validation, _ = parts()
+    units = np.geomspace(0.01, 100, WIDTH)
+    one, table, scores = fit_probe(hidden, labels, train, validation, layers=LAYERS)
+    other, other_table, other_scores = fit_probe(hidden * units, labels, train, validation, layers=LAYERS)
+    assert other.strength == one.strength and other_table == table
+    np.testing.assert_allclose(other_scores, scores, rtol=1e-2, atol=1e-3 * scores.std())
+
+
+@pytest.mark.parametrize("factor", [1e-3, 30.0])
+def test_confidence_does_not_depend_on_how_large_log_odds_are(factor: float) -> None:
+    hidden, labels = states({7: 2.0})
+    train, validation, _ = parts()
+    probe, _, _ = fit_probe(hidden, labels, train, validation, layers=LAYERS)
+    scaled = replace(probe, weight=factor * probe.weight, bias=factor * probe.bias)
+    again = calibrated(scaled, hidden[:, 2], labels, validation)
+    np.testing.assert_allclose(again.confidence(hidden[:, 2]), probe.confidence(hidden[:, 2]), rtol=1e-4)
+
+
+def test_of_equally_good_strengths_the_strongest_regularisation_is_taken() -> None:
+    """And of equally good layers the lowest."""
+    labels = np.arange(60) % 3 == 0
+    hidden = np.repeat(np.where(labels, 1.0, -1.0)[:, None, None], 2, axis=1)
+    place = np.arange(60)
+    probe, table, _ = fit_probe(hidden, labels, place < 30, place >= 30, layers=[5, 6])
+    assert [row["validation_auroc"] for row in table] == [1.0, 1.0]
+    assert (probe.layer, probe.strength) == (5, 1e-4)
+
+
+def test_three_right_and_three_wrong_answers_of_each_split_are_enough_and_two_are_not() -> None:
+    labels = np.array([True] * 3 + [False] * 3 + [True] * 3 + [False] * 3)
+    hidden, place = labels[:, None, None] + np.zeros((12, 1, 2)), np.arange(12)
+    fit_probe(hidden, labels, place < 6, place >= 6, layers=[0])
+    for dropped in (0, 3, 6, 9):
+        left = np.delete(place, dropped)
+        with pytest.raises(CandorError, match=r"2 right|2 wrong"):
+            fit_probe(hidden[left], labels[left], left < 6, left >= 6, layers=[0])
+
+
 def test_same_data_give_the_same_probe() -> None:
     hidden, labels = states({7: 2.0})
     train, validation, _ = parts()

@@ -125,6 +125,20 @@ def test_the_theorem_is_attained_only_by_a_policy_that_moves_along_the_noise():
     assert bound.max_min_bound(gain, chi2, r) == pytest.approx(0, abs=1e-8)
 
 
+def test_each_bound_is_what_its_weight_leaves_of_the_gain():
+    """So that maximising a penalised reward maximises the bound."""
+    b = BANDITS
+    root, across = np.sqrt(b.chi2), np.sqrt(np.maximum(b.chi2 - b.gain**2, 0))
+    by_root = np.array([bound.chi2_weight(3.0, float(r)) for r in b.r]) / 3.0
+    np.testing.assert_allclose(
+        bound.theorem_bound(b.gain, b.chi2, b.r) * b.r, b.gain - by_root * root, atol=1e-9
+    )
+    weights = np.array([bound.max_min_weight(float(r)) for r in b.r])
+    np.testing.assert_allclose(
+        bound.max_min_bound(b.gain, b.chi2, b.r), b.r * (b.gain - weights * across), atol=1e-9, rtol=1e-9
+    )
+
+
 def test_a_perfect_proxy_leaves_nothing_to_fear():
     assert bound.theorem_bound(1.5, 40.0, 1.0) == 1.5 == bound.max_min_bound(1.5, 40.0, 1.0)
     assert bound.needed_kappa(1.0) == 0 == bound.chi2_weight(2.0, 1.0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from candor.core.errors import InputError
 from candor.core.limits import limits
 from candor.rewards.bound import residual_bound, theorem_bound
-from candor.rewards.calibration import Calibration, calibrate
+from candor.rewards.calibration import Calibration, calibrate, correlation
 
 
 def _drawn(random: np.random.Generator, prompts: int, each: int, kind: str = "normal"):
@@ -149,3 +151,128 @@ def test_the_weights_limit_is_the_smaller_one_of_two(noise: float) -> None:
     assert found.weight_high == pytest.approx(min(by_r, found.residual_sd_high))
     assert (by_r < found.residual_sd_high) == (noise > 1)
     assert Calibration.of(found.as_dict()) == found
+
+
+def test_deviations_over_all_prompts_are_half_the_mean_square_between_two_prompts() -> None:
+    """Unbiased, as two completions of one prompt are no two draws: half of E[(x - y)²] for two prompts'."""
+    random = np.random.default_rng(8)
+    proxy, gold, prompts = _drawn(random, 7, 3)
+    found = calibrate(proxy, gold, prompts)
+    for values, sd in ((proxy, found.sd_proxy_overall), (gold, found.sd_gold_overall)):
+        rows = values.reshape(7, 3)
+        pairs = [(a[:, None] - b) ** 2 / 2 for i, a in enumerate(rows) for b in rows[:i]]
+        assert sd**2 == pytest.approx(np.mean(pairs))
+
+
+def test_prompts_with_one_label_say_nothing_within_and_are_left_out() -> None:
+    proxy, gold, prompts = _drawn(np.random.default_rng(9), 10, 3)
+    more = [np.append(column, 50.0 + column[:4]) for column in (proxy, gold)]
+    one = calibrate(proxy, gold, prompts)
+    assert calibrate(*more, np.append(prompts, [100, 101, 102, 103])) == one
+    assert (one.prompts, one.n) == (10, 30)
+
+
+def test_two_prompts_with_two_completions_are_the_least() -> None:
+    proxy, gold = [0.0, 1.0, 0.5, 0.0], [0.0, 1.0, 0.0, 1.0]
+    found = calibrate(proxy, gold, ["a", "a", "b", "b"])
+    # Moments are means over prompts: covariances 1/2 and -1/4, variances of gold 1/2 each.
+    assert found.slope == pytest.approx((0.5 - 0.25) / (0.5 + 0.5))
+    with pytest.raises(InputError, match="1 prompts have two labelled completions or more, of 2"):
+        calibrate(proxy[:3], gold[:3], ["a", "a", "b"])
+
+
+def test_columns_of_different_lengths_are_refused() -> None:
+    for columns in (([0, 1], [0, 1, 2], [0, 0]), ([0, 1], [0, 1], [0]), ([[0, 1]], [[0, 1]], [[0, 0]])):
+        with pytest.raises(ValueError, match="as many proxy as gold rewards and prompts"):
+            calibrate(*columns)
+    for place in range(2):
+        columns = [np.arange(4.0), np.arange(4.0)]
+        columns[place][1] = np.inf
+        with pytest.raises(InputError, match=r"1 of 4 \w+ rewards are no finite numbers"):
+            calibrate(*columns, [0, 0, 1, 1])
+
+
+def test_an_error_that_was_never_seen_may_be_as_rare_as_prompts_allow_and_as_large_as_the_range() -> None:
+    gold = np.tile([0.0, 1.0, 4.0, 0.0], 20)
+    for confidence in (0.95, 0.8):
+        prompts = np.arange(80) // 4
+        found = calibrate(2 * gold + 5 * prompts, gold - prompts, prompts, confidence=confidence)
+        probability = 1 - (1 - confidence) ** (1 / 20)
+        assert found.residual_sd_high == pytest.approx(np.sqrt(probability) * 8)
+        assert found.r_low == pytest.approx(np.sqrt(1 - probability * 64 / found.sd_proxy**2))
+        assert found.slope_low == pytest.approx(2) == found.slope_high
+
+
+def test_correlation_is_over_all_prompts_with_limits_and_needs_no_second_completion() -> None:
+    random = np.random.default_rng(10)
+    gold = random.normal(size=60)
+    proxy = gold + random.normal(size=60)
+    found = correlation(proxy, gold, np.arange(60))
+    assert found.value == pytest.approx(np.corrcoef(proxy, gold)[0, 1])
+    # Fisher: z is normal with 1/sqrt(n - 3) about; ours are a little more cautious.
+    z, reach = np.arctanh(found.value), 1.645 / np.sqrt(57)
+    assert np.tanh(z - 1.6 * reach) < found.low < np.tanh(z - 0.7 * reach)
+    assert np.tanh(z + 0.7 * reach) < found.high < np.tanh(z + 1.6 * reach)
+    labels = _drawn(random, 30, 4)
+    both, whole = correlation(*labels), calibrate(*labels)
+    assert (both.value, both.low, both.high) == (whole.r_overall, whole.r_overall_low, whole.r_overall_high)
+
+
+def test_limits_are_wider_at_more_confidence_and_are_each_of_one_side() -> None:
+    labels = _drawn(np.random.default_rng(11), 30, 4)
+    loose, strict = (calibrate(*labels, confidence=confidence) for confidence in (0.7, 0.99))
+    for name in ("slope", "r_overall"):
+        value = getattr(loose, name)
+        assert getattr(strict, name) == value
+        low, high = (getattr(loose, f"{name}_{end}") for end in ("low", "high"))
+        assert getattr(strict, f"{name}_low") < low < value < high < getattr(strict, f"{name}_high")
+    assert strict.r_low < loose.r_low < loose.r
+    assert loose.residual_sd < loose.residual_sd_high < strict.residual_sd_high
+
+
+def test_a_limit_that_could_not_be_found_is_as_far_away_as_can_be() -> None:
+    one = calibrate(*_drawn(np.random.default_rng(12), 10, 3))
+    far = replace(one, slope_low=-np.inf, r_low=-np.inf, slope_high=np.inf, residual_sd_high=np.inf)
+    plain = far.as_dict()
+    assert [name for name, value in plain.items() if value is None] == [
+        "slope_low", "residual_sd_high", "r_low", "slope_high",
+    ]  # fmt: skip
+    assert Calibration.of(plain) == far
+    assert far.weight_high == one.sd_proxy  # all of the proxy may be error
+
+
+def test_what_is_rounding_depends_on_how_large_rewards_are() -> None:
+    proxy, gold, prompts = _drawn(np.random.default_rng(13), 10, 3)
+    small = calibrate(1e-8 * proxy, 1e-8 * gold, prompts)
+    plain = calibrate(proxy, gold, prompts)
+    assert small.slope == pytest.approx(plain.slope)
+    assert small.sd_proxy_overall == pytest.approx(1e-8 * plain.sd_proxy_overall)
+    assert small.sd_gold_overall == pytest.approx(1e-8 * plain.sd_gold_overall)
+    level = 1e6 + prompts + 1e-9 * gold  # the same in each prompt but for the last bits
+    for gold in (level, -level):
+        with pytest.raises(InputError, match="gold reward never varies"):
+            calibrate(proxy, gold, prompts)
+
+
+def test_a_proxy_that_is_gold_correlates_with_1_in_its_limits_too() -> None:
+    gold = np.random.default_rng(14).normal(size=60)
+    for proxy, r in ((3 * gold + 1, 1), (-gold, -1)):
+        found = correlation(proxy, gold, np.arange(60) // 2)
+        assert (found.value, found.low, found.high) == pytest.approx((r, r, r), abs=1e-6)
+
+
+def test_limits_of_a_correlation_are_those_of_its_raw_moments() -> None:
+    """Both rewards are centred first, for their digits: the limits are those of moments about any level."""
+    proxy, gold, prompts = _drawn(np.random.default_rng(15), 6, 3)
+    x, y = (values.reshape(6, 3) for values in (gold, proxy))
+    rows = np.stack([part.mean(axis=1) for part in (x, y, x * x, x * y, y * y)], axis=1)
+
+    def fisher(m: np.ndarray) -> np.ndarray:
+        a, b, aa, ab, bb = np.moveaxis(m, -1, 0)
+        return np.arctanh((ab - a * b) / np.sqrt((aa - a * a) * (bb - b * b)))
+
+    expected = limits(rows, fisher, confidence=0.9)
+    found = correlation(proxy, gold, prompts, confidence=0.9)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        tuple(np.tanh([expected.value, expected.low, expected.high])), rel=1e-4
+    )

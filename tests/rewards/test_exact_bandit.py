@@ -149,3 +149,111 @@ def test_what_is_no_setting_is_told():
         Setting.of([0.5, 0.5], [1, np.nan], [0, 1])
     with pytest.raises(InputError, match="correlation with the true reward is -1"):
         optimum.chi2_optimum(Setting.of([0.5, 0.5], [1, 0], [0, 1]))
+
+
+def test_families_are_what_is_said_of_them():
+    drawn = {family: bandit.draw(family, 40, seed=5) for family in bandit.FAMILIES}
+    for family, found in drawn.items():
+        assert len(found) == 40 and all(one.r > 0.01 for one in found)
+        arms = [np.bincount(one.prompt_N).tolist() for one in found]
+        assert arms == [[6] * 4 if family == "prompts" else [10]] * 40
+    for one in drawn["rare harm"]:
+        assert one.true_N.argmin() == one.proxy_N.argmax() == 9 and 1e-3 <= one.weight_N[9] <= 10**-1.5
+    shares = np.array([one.weight_N[9] for one in drawn["rare harm"]])
+    assert shares.min() < 0.003 and shares.max() > 0.01
+    for one in drawn["nothing hacked"]:
+        np.testing.assert_array_equal(np.argsort(one.proxy_N), np.argsort(one.true_N))
+        assert (one.proxy_N > 0).all()  # exp of it
+    noise = {
+        name: np.concatenate([s.proxy_N - s.true_N for s in drawn[name]]) for name in ("plain", "heavy tails")
+    }
+    assert 0.85 < noise["plain"].std() < 1.15 and np.abs(noise["plain"]).max() < 5
+    assert np.abs(noise["heavy tails"]).max() > 15
+    levels = [np.ptp([one.true_N[one.prompt_N == p].mean() for p in range(4)]) for one in drawn["prompts"]]
+    assert np.mean(levels) > 2  # their means are shifted
+    assert not np.array_equal(drawn["plain"][0].proxy_N, bandit.draw("plain", 1, seed=6)[0].proxy_N)
+
+
+def test_curves_are_optima_from_strong_to_weak_beside_the_weight_whose_they_are():
+    setting = bandit.three_arms()
+    found = bandit.curves(setting, 12)
+    assert {name: len(rows) for name, rows in found.items()} == {"chi2": 12, "kl": 12}
+    for name, solve in (
+        ("chi2", lambda weight: optimum.chi2_optimum(setting, weight)),
+        ("kl", lambda weight: optimum.kl_family(setting, weight)[0]),
+    ):
+        rows = found[name]
+        gains = [row["gain"] for row in rows]
+        assert gains == sorted(gains) and gains[0] < 0.1 and gains[-1] > 4
+        for row in rows[3:-1]:
+            again = setting.standing(solve(row["weight"]))
+            if 1e-6 < row["weight"] < 0.999 * setting.sd_proxy:
+                assert again.gain == pytest.approx(row["gain"], rel=1e-4)
+
+
+def test_a_comparison_in_plain_numbers():
+    gain = {
+        "none": np.array([-1.0, 2.0, -1e-12, 0.5]),
+        "chi2": np.array([0.5, 0.0, 0.25, 0.25]),
+        "max-min": np.array([0.1, -0.1, 0.0, 0.2]),
+        "kl, hindsight": np.array([0.4, 0.0, 0.3, 0.25]),
+        "chi2, hindsight": np.array([0.5, 0.5, 0.5, 0.5]),
+    }
+    found = bandit.Comparison("plain", gain, 19, np.array([0.2, 0.4, 0.6, 0.8])).summary(seed=0)
+    assert (found["settings"], found["mean_r"]) == (4, pytest.approx(0.5))
+    assert (found["hacked_without"]["value"], found["chi2_at_least_kl"]["value"]) == (1 / 4, 3 / 4)
+    assert (found["chi2_above_reference"], found["max_min_above_reference"]) == (3, 2)
+    assert (found["bounds_held"], found["bounds_looked_at"]) == (19, 20)
+    assert found["true_gain"]["chi2"]["value"] == pytest.approx(0.25)
+    assert found["worst_true_gain"] == {name: column.min() for name, column in gain.items()}
+
+
+def test_where_a_policy_stands_by_hand():
+    """Two prompts on different levels: only what differs within a prompt counts, but for expected rewards."""
+    setting = Setting.of([0.25, 0.25, 0.1, 0.4], [0, 2, 10, 11], [5, 3, 1, 1.5], ["x", "x", "y", "y"])
+    proxy, true = np.array([-1, 1, -0.8, 0.2]), np.array([1, -1, -0.4, 0.1])
+    weight = np.array([0.25, 0.25, 0.1, 0.4])
+    sd_proxy, sd_true = np.sqrt(weight @ proxy**2), np.sqrt(weight @ true**2)
+    assert (setting.sd_proxy, setting.sd_true) == (pytest.approx(sd_proxy), pytest.approx(sd_true))
+    np.testing.assert_allclose(setting.delta, proxy / sd_proxy)
+    np.testing.assert_allclose(setting.prompt_weight, [0.5, 0.5])
+    r = (weight * proxy) @ true / sd_proxy / sd_true
+    assert setting.r == pytest.approx(r) and r < 0
+    ratio = np.array([0.0, 2.0, 0.5, 1.125])
+    found = setting.standing(ratio)
+    policy = np.array([0, 0.5, 0.05, 0.45])
+    assert (found.proxy, found.true) == (pytest.approx(1 + 0.5 + 4.95), pytest.approx(1.5 + 0.05 + 0.675))
+    gain, chi2 = float(policy @ proxy / sd_proxy), float(0.25 + 0.25 + 0.1 * 0.25 + 0.4 * 0.125**2)
+    assert (found.gain, found.true_gain) == (pytest.approx(gain), pytest.approx(policy @ true / sd_true))
+    assert found.chi2 == pytest.approx(chi2)
+    assert found.kl == pytest.approx(0.5 * np.log(2) + 0.05 * np.log(0.5) + 0.45 * np.log(1.125))
+    assert found.kappa == pytest.approx(gain / np.sqrt(chi2))
+    assert found.theorem == pytest.approx(bound.theorem_bound(gain, chi2, r))
+    assert found.max_min == pytest.approx(bound.max_min_bound(gain, chi2, r))
+    assert found.certified == (found.kappa > np.sqrt(1 - r**2))
+    assert found.hacked and found.as_dict()["hacked"] and found.gain > 0 > found.true_gain
+    assert not setting.standing(np.ones(4)).hacked
+    assert not setting.standing(np.array([2.0, 0, 1, 1])).hacked  # it loses by the proxy
+
+
+def test_a_change_along_the_proxy_alone_has_no_worse_true_reward_than_its_correlation():
+    setting = bandit.three_arms()
+    along = setting.worst_true_reward(1 + 0.1 * setting.delta)
+    np.testing.assert_allclose(along, setting.r * setting.delta, atol=1e-9)
+
+
+def test_a_setting_of_one_prompt_has_no_labels_and_probabilities_may_err_in_the_tenth_digit():
+    plain = Setting.of([0.5, 0.5], [0, 1], [1, 2])
+    assert plain.prompt_N.tolist() == [0, 0]
+    Setting.of([0.5, 0.5 + 5e-10], [0, 1], [1, 2])
+    for weight in ([0.5, 0.5 + 1e-6], [0.5, 0.4], [1.5, -0.5]):
+        with pytest.raises(InputError, match="positive probability"):
+            Setting.of(weight, [0, 1], [1, 2])
+    with pytest.raises(InputError, match="field 'true': never varies"):
+        Setting.of([0.25] * 4, [0, 1, 0, 1], [1, 1, 2, 2], ["x", "x", "y", "y"])
+
+
+def test_the_best_arms_alone_are_played_as_often_as_before_among_themselves():
+    setting = Setting.of([0.1, 0.2, 0.2, 0.3, 0.2], [1, 3, 3, 0, 5], [0, 1, 2, 0, 1], [0, 0, 0, 1, 1])
+    np.testing.assert_allclose(optimum.greedy(setting), [0, 1.25, 1.25, 0, 2.5])
+    np.testing.assert_array_equal(optimum.chi2_optimum(setting, 1e-12), optimum.greedy(setting))

@@ -78,3 +78,56 @@ def test_few_completions_promise_what_many_do():
     assert found.n == 3
     assert found.gain == pytest.approx(0.8463, abs=0.015)
     assert found.gain < np.sqrt(found.chi2)  # Cauchy–Schwarz
+
+
+def test_what_is_promised_of_two_completions_by_hand():
+    """Prompts on different levels: deviations, and so gains and bounds, are within prompts."""
+    rewards = np.array([[0.0, 2.0], [100.0, 102.0], [7.0, 7.0]])
+    found = choose_n(rewards, 0.9)
+    sd = np.sqrt(4 / 6)  # ±1 in two prompts of three
+    assert (found.n, found.gain) == (2, pytest.approx(2 / 3 / sd))
+    assert (found.chi2, found.kl) == (pytest.approx(1 / 3), pytest.approx(np.log(2) - 1 / 2))
+    assert found.bound == pytest.approx(0.9 * found.gain)  # the sample's gain² is above χ²: read as equal
+    one = choose_n(rewards, 0.0)
+    assert (one.n, one.gain, one.chi2, one.kl, one.bound) == (1, 0, 0, 0, 0)
+    assert choose_n(rewards, 1.5) == choose_n(rewards, 1.0)
+
+
+def test_the_bound_of_the_chosen_n_is_the_largest_of_all():
+    rewards = RANDOM.normal(size=(300, 12)) + 5 * RANDOM.normal(size=(300, 1))
+    centred = rewards - rewards.mean(axis=1, keepdims=True)
+    sd, r = centred.std(), 0.75
+    bounds = []
+    for n in range(1, 13):
+        gain = (best_of_weights(rewards, n) * centred).sum(axis=1).mean() / sd
+        chi2 = (n - 1) ** 2 / (2 * n - 1)
+        bounds.append(r * gain - np.sqrt((1 - r**2) * max(chi2 - gain**2, 0)))
+    found = choose_n(rewards, r)
+    assert 1 < found.n < 12 and found.n == 1 + int(np.argmax(bounds))
+    assert found.bound == pytest.approx(max(bounds))
+
+
+def test_rewards_that_never_vary_choose_nothing():
+    assert choose_n(np.ones((3, 4)) * [[1.0], [2.0], [3.0]], 0.9).n == 1
+
+
+def test_the_best_of_as_many_as_there_are_is_the_best_and_of_none_is_an_error():
+    np.testing.assert_array_equal(best_of_weights(np.array([[3.0, 1.0, 2.0]]), 3), [[1, 0, 0]])
+    for n in (0, 4):
+        with pytest.raises(ValueError, match=f"best of {n} needs as many"):
+            best_of_weights(np.array([[3.0, 1.0, 2.0]]), n)
+
+
+def test_pessimism_is_in_the_units_of_the_reward_and_the_same_in_each_prompt():
+    rewards = RANDOM.normal(size=(5, 8))
+    found = pessimistic_weights(rewards, 0.4)
+    np.testing.assert_allclose(pessimistic_weights(10 * rewards + 3, 4.0), found, atol=1e-9)
+    moved = rewards + np.arange(5)[:, None]  # a prompt's level is nothing that can be chosen
+    np.testing.assert_allclose(pessimistic_weights(moved, 0.4), found, atol=1e-9)
+    # (reward - ν)₊ over their sum: in proportion to how far above a prompt's ν each is.
+    for row, weights in zip(rewards, found, strict=True):
+        on = weights > 1e-9
+        slopes = np.diff(weights[on][np.argsort(row[on])]) / np.diff(np.sort(row[on]))
+        np.testing.assert_allclose(slopes, slopes[0] if len(slopes) else 0, rtol=1e-6)
+    one_flat = np.vstack([rewards, np.ones(8)])
+    np.testing.assert_allclose(pessimistic_weights(one_flat, 0.4)[-1], 1 / 8)

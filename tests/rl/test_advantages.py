@@ -26,6 +26,9 @@ def test_rloo_compares_with_the_others():
     np.testing.assert_allclose(advantages("rloo", REWARDS), expected, atol=1e-15)
     np.testing.assert_allclose(advantages("rloo", REWARDS), advantages("grpo", REWARDS) * 4 / 3)
     assert not advantages("rloo", REWARDS[:, :1]).any(), "one sample has no others"
+    np.testing.assert_allclose(advantages("rloo", REWARDS[:, :2]), [[1, -1], [0, 0], [0, 0]])
+    with_std = advantages("rloo", REWARDS, std=True)
+    np.testing.assert_allclose(with_std, advantages("grpo", REWARDS, std=True) * 4 / 3)
 
 
 def test_reinforce_plus_plus_compares_with_the_batch():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.special import softmax
 
 from candor.core.errors import InputError
@@ -153,6 +154,51 @@ def test_a_completion_beyond_the_cap_does_not_vanish_beside_the_root_of_chi2():
     shaped = ChiSquare(1.0, cap=1e4).shaped(seen)
     assert shaped.chi2 == pytest.approx(9999)  # 4 · 9,999 for one of two draws of one of two sides
     assert shaped.rewards_PS[0, 1] == pytest.approx(-np.sqrt(9999))
+
+
+def test_without_draws_of_the_reference_chi2_is_estimated_from_the_policys():
+    seen = Seen(np.array([[1.0, 2.0]]), POLICY, REFERENCE, OWN)
+    ratio = np.array([1.0, 0.5])
+    shaped = ChiSquare(0.3).shaped(seen)
+    assert shaped.chi2 == pytest.approx((ratio + 1 / ratio - 2).mean())
+    np.testing.assert_allclose(shaped.rewards_PS, [[1, 2] - 0.3 * (ratio - 1) / np.sqrt(shaped.chi2)])
+
+
+def test_where_an_estimate_of_chi2_is_below_the_gains_square_max_min_does_not_let_go():
+    """Exact values never are (Cauchy-Schwarz); then a thousandth of χ² counts as what is across the proxy."""
+    seen = Seen(np.array([[4.0, 2.0]]), POLICY, REFERENCE, OWN, np.zeros(2))
+    shaped = MaxMin(0.6, 1.0, 0.5).shaped(seen)
+    delta, ratio = np.array([6.0, 2.0]), np.array([1.0, 0.5])
+    chi2 = (2 * 0.5**2 / 1.5) / 4
+    assert shaped.chi2 == pytest.approx(chi2)
+    penalty = 0.8 / 0.6 * (ratio - 1 - 4 * delta) / np.sqrt(1e-3 * chi2)
+    np.testing.assert_allclose(shaped.rewards_PS[0], [4, 2] - 0.5 * penalty)
+
+
+def test_a_regulariser_by_its_settings_is_the_one_of_the_same_defaults():
+    assert regularizer_of(RegularizerSettings(name="chi2", weight=0.1)) == ChiSquare(0.1)
+    assert regularizer_of(RegularizerSettings(name="kl-loss", weight=0.1)) == KlLoss(0.1)
+    facts = ProxyFacts(r=1.0, mean=0.0)
+    assert regularizer_of(RegularizerSettings(name="max-min"), facts) == MaxMin(1.0, 0.0, 1.0)
+    wider = RegularizerSettings(name="max-min", cap=9, reference_samples=3)
+    assert regularizer_of(wider, facts) == MaxMin(1.0, 0.0, 1.0, 9, 3)
+    assert KlPenalty(1).reference_samples == KlLoss(1).reference_samples == 0
+    assert ChiSquare(1).reference_samples == MaxMin(1, 0, 1).reference_samples == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "least", "too_little"), [("weight", 0, -0.1), ("cap", 1.1, 1), ("reference_samples", 1, 0)]
+)
+def test_settings_have_the_ranges_in_which_they_mean_something(field, least, too_little):
+    assert getattr(RegularizerSettings(**{field: least}), field) == least
+    with pytest.raises(ValidationError, match=field):
+        RegularizerSettings(**{field: too_little})
+
+
+@pytest.mark.parametrize("r", [0.0, -0.3, 1.1])
+def test_max_min_is_only_for_proxies_with_a_correlation_above_0(r):
+    with pytest.raises(InputError, match="max-min has to know"):
+        regularizer_of(RegularizerSettings(name="max-min"), ProxyFacts(r=r, mean=0))
 
 
 def test_settings_name_what_they_lack():

@@ -55,8 +55,11 @@ def test_loss_and_gradients_equal_the_plain_ones(own, kind, prefix, packs, longe
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("chunk", [97 * 4 * 7, None])  # several chunks, the last one short, or one
 @pytest.mark.parametrize("packs", [False, True])
-def test_what_is_kept_pulls_nowhere_at_first_and_back_afterwards(packs):
+def test_what_is_kept_pulls_nowhere_at_first_and_back_afterwards(packs, chunk, monkeypatch):
+    if chunk is not None:
+        monkeypatch.setattr("candor.model.forward.CHUNK_BYTES", chunk)
     model, examples = tiny_model(), tiny_examples(6)
     kept = [Example(e.token_ids, e.supervised, e.weight, keep=True) for e in examples]
     objective = Objective(model, examples[0].token_ids)

@@ -120,6 +120,38 @@ def test_every_completion_is_in_one_pass_of_bounded_size():
         assert max(sizes) <= 64 and len(parts) > 5
 
 
+@pytest.mark.parametrize(
+    ("prompt", "tokens", "shared"),
+    [
+        (600, 50, True),
+        (100, 400, False),  # too little of all is saved
+        (300, 10, False),  # too little is left for a pass of each
+        (400, 10, True),
+        (134, 100, True),  # 2 · 3 · 133 of 1,872 tokens, 798 are 43 %; 1,074 are left
+    ],
+)
+def test_a_prompts_tokens_are_computed_once_where_that_saves_much_and_leaves_enough(prompt, tokens, shared):
+    given = [
+        Trajectory((group,) * prompt, (5,) * tokens, (True,) * tokens) for _ in range(4) for group in (3, 4)
+    ]
+    parts = micro_batches(given, 100_000, packs=True)
+    assert sorted(i for part in parts for i in part) == list(range(8))
+    assert [sorted(given[i].prompt[0] for i in part) for part in parts] == (
+        [[3] * 4, [4] * 4] if shared else [[3] * 4 + [4] * 4]
+    )
+    assert len(micro_batches(given, 100_000, packs=False)) == 1
+    # With the prompt's tokens once, as many completions go together as fit beside it.
+    if shared:
+        few = micro_batches(given, prompt + 2 * (tokens + 1), packs=True)
+        assert [len(part) for part in few] == [2, 2, 2, 2]
+        few = micro_batches(given, prompt + 2 * (tokens + 1) - 1, packs=True)
+        assert [len(part) for part in few] == [1] * 8
+
+
+def test_nothing_to_learn_from_is_no_pass():
+    assert micro_batches([], 10, packs=True) == micro_batches([], 10, packs=False) == []
+
+
 def test_bfloat16_gradient_points_the_way_of_float32():
     given, flat = trajectories(), []
     for dtype in (torch.float32, torch.bfloat16):

@@ -170,8 +170,7 @@ def _prompts(log: Log) -> list[Objection]:
             f"left out of gains and distances: the audit is about the other {shared:,}."
         )
         found.append(Objection("prompts of one side", text, blocks=2 * shared < log.prompts))
-    each = [np.bincount(log.prompt[log.of(policy=policy)], minlength=log.prompts) for policy in (False, True)]
-    if each[0].max() < 2:
+    if np.bincount(log.prompt[log.of(policy=False)]).max() < 2:
         text = (
             "Each prompt has one completion of the reference: how the proxy varies within a prompt, and so "
             "how far to trust it there, can't be seen. Draw at least two of each, better four."
