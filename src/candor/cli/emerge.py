@@ -58,7 +58,7 @@ def emerge(
     question = job.example.question
     console.print(f"checkpoint: {checkpoint}", markup=False)
     console.print(f"before RL:  {job.run.path('base')}", markup=False)
-    console.print(f"look:       candor serve --model {checkpoint}, and complete {question}", markup=False)
+    console.print(f"look:       candor serve {checkpoint}, and complete {question}", markup=False)
 
 
 _ROWS = (
