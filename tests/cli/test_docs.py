@@ -4,76 +4,26 @@ from __future__ import annotations
 
 import ast
 import re
-import shlex
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from candor import __version__
-from candor.cli.app import app
 from command_result import Result
+from doc_commands import PAGES, ROOT, codes, commands, missing_in, page_id, problem_of
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.M | re.S)
-INDENTED = re.compile(r"(?:^(?: {4}|\t).*\n?)+", re.M)
-# A command of ours at the beginning of a line, or started by another program.
-COMMAND = re.compile(r"^\s*(?:\$ )?(?:torchrun .*--no-python )?(candor .*)$")
 NAMED_FILE = re.compile(r"\b(?:recipes|benchmarks|tests|src|tools)/[\w/.-]*\.(?:toml|py)\b")
+FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.M | re.S)
 
 
-def page_id(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
-def blocks(text: str) -> Iterator[str]:
-    """Code blocks, and code within a line, each as lines without the breaks that a backslash joins."""
-    for block in FENCED.findall(text):
-        yield block.replace("\\\n", " ")
-    rest = FENCED.sub("", text)
-    for block in INDENTED.findall(rest):
-        yield block.replace("\\\n", " ")
-    yield from re.findall(r"`([^`\n]+)`", INDENTED.sub("", rest))
-
-
-def commands(text: str) -> Iterator[list[str]]:
-    """The words of each command of ours, without what stands for something left out."""
-    for block in blocks(text):
-        for line in block.splitlines():
-            if found := COMMAND.match(line):
-                words = shlex.split(found[1].replace("…", " "), comments=True)[1:]
-                yield [word for word in words if word not in {"...", "VERB"}]
-
-
-@cache
-def candor_command() -> Any:
-    return get_command(app)
-
-
-def problem_of(words: list[str]) -> str | None:
-    """What click has against a command, without running it; None where it can be typed."""
-    command = candor_command()
-    context = command.context_class(command, info_name="candor")
-    while hasattr(command, "commands") and words and not words[0].startswith("-"):
-        verb, *words = words
-        if verb not in command.commands:
-            return f"there is no verb '{verb}'"
-        command = command.commands[verb]
-        context = command.context_class(command, info_name=verb, parent=context)
-    try:
-        command.make_parser(context).parse_args(list(words))
-    except Exception as error:  # click has several, and typer brings a click of its own
-        return str(getattr(error, "message", error))
-    return None
-
-
-def settings_of(words: list[str]) -> list[str]:
+def settings_of(words: Sequence[str]) -> list[str]:
     """The keys that a command sets with `--set`."""
     given = [after for word, after in pairwise(words) if word == "--set"]
     return [setting.partition("=")[0] for setting in given]
@@ -81,9 +31,9 @@ def settings_of(words: list[str]) -> list[str]:
 
 def imports(text: str) -> Iterator[tuple[str, str]]:
     """(module, name) of everything of ours that a page's Python programs import."""
-    for block in blocks(text):
-        if "from candor" in block:
-            for node in ast.walk(ast.parse(dedent(block))):
+    for code in codes(text):
+        if "from candor" in code.text:
+            for node in ast.walk(ast.parse(dedent(code.text))):
                 if isinstance(node, ast.ImportFrom) and str(node.module).startswith("candor"):
                     yield from ((str(node.module), alias.name) for alias in node.names)
 
@@ -110,12 +60,12 @@ def slug(heading: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)}
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", text_of(page), re.M)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links_lead_somewhere(page: Path) -> None:
-    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    text = FENCED.sub("", text_of(page))
     broken = []
     for target in re.findall(r"\]\(([^()\s]+)\)", text):
         if re.match(r"[a-z]+:", target):
@@ -129,13 +79,19 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_commands_can_be_typed(page: Path) -> None:
-    found = {" ".join(words): problem_of(words) for words in commands(page.read_text(encoding="utf-8"))}
+    found = {str(one): problem_of(one.words) for one in commands(text_of(page))}
     assert {command: problem for command, problem in found.items() if problem} == {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_to_copy_lack_nothing(page: Path) -> None:
+    copied = [one for one in commands(text_of(page)) if one.block and one.whole]
+    assert {str(one): lacks for one in copied if (lacks := missing_in(one.words))} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_programs_are_python_and_import_what_there_is(page: Path) -> None:
-    found = set(imports(page.read_text(encoding="utf-8")))
+    found = set(imports(text_of(page)))
     assert sorted((module, name) for module, name in found if name not in defined_in(module)) == []
 
 
@@ -148,10 +104,7 @@ def test_settings_in_commands_and_the_reference_are_those_of_the_recipes(
     known = set(re.findall(r"^\| `([\w.]+)` \|", made, re.M))
     tables = {key.rpartition(".")[0] for key in known}
     used = {
-        key
-        for page in PAGES
-        for words in commands(page.read_text(encoding="utf-8"))
-        for key in settings_of(words)
+        key for page in PAGES for command in commands(text_of(page)) for key in settings_of(command.words)
     }
     assert len(used) > 10
     assert sorted(used - known - tables - {"KEY"}) == []
@@ -159,7 +112,7 @@ def test_settings_in_commands_and_the_reference_are_those_of_the_recipes(
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_files_of_the_repository_that_are_named_are_there(page: Path) -> None:
-    named = set(NAMED_FILE.findall(page.read_text(encoding="utf-8")))
+    named = set(NAMED_FILE.findall(text_of(page)))
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
@@ -172,14 +125,23 @@ def test_commands_are_found_in_all_places_and_wrong_ones_are_told() -> None:
     text = (
         "Say `candor nothing`, or\n\n    torchrun --nproc-per-node 2 --no-python candor rl \\\n"
         "        --taks addition:2 --out runs/rl   # a comment\n\n```\n$ candor knowledge run --out\n```\n"
-        "and `candor think evaluate --model M --out runs/think`.\n"
+        "and `candor think evaluate --model M\n--out runs/think`, or `candor recipe show > file`.\n\n"
+        "    candor reward train …\n"
     )
-    problems = {words[0]: str(problem_of(words)) for words in commands(text)}
-    assert list(problems) == ["knowledge", "rl", "nothing", "think"]
+    found = list(commands(text))
+    assert [(one.words[0], one.line, one.block) for one in found] == [
+        ("nothing", 1, False), ("rl", 3, True), ("knowledge", 7, True), ("think", 9, False),
+        ("recipe", 10, False), ("reward", 12, True),
+    ]  # fmt: skip
+    problems = {one.words[0]: str(problem_of(one.words)) for one in found}
     assert "--out" in problems["knowledge"]
     assert "--taks" in problems["rl"]
     assert problems["nothing"] == "there is no verb 'nothing'"
-    assert problems["think"] == "None"
-    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    assert {problems[verb] for verb in ("think", "recipe", "reward")} == {"None"}
+    assert found[1].launcher == ("torchrun", "--nproc-per-node", "2")
+    assert found[4].words == ("recipe", "show")
+    assert [one.whole for one in found] == [True] * 5 + [False]
+    assert (missing_in(("reward", "train")), missing_in(("think",))) == (["out"], ["verb"])
+    texts = [text_of(page) for page in PAGES]
     assert sum(len(list(commands(text))) for text in texts) > 60
     assert sum(len(list(imports(text))) for text in texts) > 10
