@@ -24,7 +24,7 @@ def test_the_model_writes_requests_and_prose_the_same_ones_each_time(engine: Loc
     assert not set(asked) & {row.instruction for row in ability.instructions()}
     assert [turn["role"] for turn in chats[0]["messages"]] == ["user", "assistant"]
     assert rows == anchor_rows(engine, engine.tokenizer, 20, seed=1)
-    assert rows != anchor_rows(engine, engine.tokenizer, 20, seed=2)
+    assert not any(row in rows for row in anchor_rows(engine, engine.tokenizer, 4, seed=2))
 
     write_jsonl(tmp_path / "keep.jsonl", rows)
     examples = read_anchors(tmp_path / "keep.jsonl", engine.tokenizer)

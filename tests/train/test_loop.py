@@ -339,7 +339,7 @@ def trained(settings: dict[str, Any], folder: str, last: int = 0) -> dict[str, A
     return {
         "losses": losses,
         "validation": [value for _, value in result.validation],
-        "norm": sum(float(p.double().norm()) for p in result.model.parameters()),
+        "norm": sum(float(p.detach().double().norm()) for p in result.model.parameters()),
         "resumed_from": result.resumed_from,
     }
 
