@@ -76,13 +76,12 @@ def chat_divided(folder: Path) -> list[object]:
 
 
 def reward(folder: Path) -> list[object]:
-    save_checkpoint(*tiny(), folder / "model")
+    save_checkpoint(byte_model("llama", context=512), byte_tokenizer(None), folder / "model")
     pairs = counting_pairs(120)
     rows = [{"prompt": one.prompt, "chosen": one.chosen, "rejected": one.rejected} for one in pairs]
-    write_jsonl(folder / "pairs.jsonl", rows[:-20])
-    write_jsonl(folder / "tricky.jsonl", rows[-20:])
+    write_jsonl(folder / "pairs.jsonl", rows)
     words = ["reward", "train", "--model", folder / "model", "--data", folder / "pairs.jsonl"]
-    words += ["--adversarial", folder / "tricky.jsonl"]
+    words += ["--template", "plain"]  # some of the pairs that are made to mislead are messages
     return words + settings(
         data__held_out=0.3, learn__batch=8, learn__frozen=0, learn__dtype="float32",
         learn__learning_rate=1e-3, learn__micro_batch_tokens=64, learn__checkpoint_seconds=0,

@@ -34,7 +34,7 @@ KINDS = {
 }
 # How far apart the weights may end, as a share of how far training moved them. Gradients are added in another
 # order; in bfloat16 they are rounded to 8 bits as well, and Muon computes in it.
-BOUND = dict.fromkeys(KINDS, 1e-4) | {"muon": 0.02, "divided, bf16": 0.1}
+BOUND = dict.fromkeys(KINDS, 1e-4) | {"muon": 0.02, "divided, bf16": 0.2}
 
 SOME = """
 import json, sys

@@ -81,7 +81,7 @@ def _base(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
             BaseRun(run, reporter).up_to("tokenizer")
             done = run.done("pretrain")
         if not done:
-            together(recipe.processes, ("pretrain", str(own / "recipe.toml")), own, reporter)
+            together(recipe.processes, "pretrain", [str(own / "recipe.toml")], own, reporter)
     with _opened(own, recipe.base) as run:
         BaseRun(run, reporter).up_to("evaluate")
 
@@ -101,8 +101,8 @@ def _chat(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
             ChatRun(run, reporter).up_to("data")
             done = run.done("tune")
         if not done:
-            words = ("chat", "tune", "--recipe", str(own / "recipe.toml"))
-            together(recipe.processes, words, own, reporter)
+            words = ["--recipe", str(own / "recipe.toml")]
+            together(recipe.processes, "chat tune", words, own, reporter)
     with _opened(own, settings) as run:
         ChatRun(run, reporter).up_to("evaluate")
 
@@ -130,7 +130,7 @@ def _knowledge(folder: Path, recipe: LifeRecipe, reporter: Reporter) -> None:
             job.models.release()
             done = run.done("tune")
         if not done:
-            together(recipe.processes, ("knowledge", "tune"), own, reporter)
+            together(recipe.processes, "knowledge tune", [], own, reporter)
     with _opened(own, recipe.knowledge) as run:
         KnowledgeRun(run, reporter).all()
 

@@ -34,12 +34,13 @@ def check_processes(processes: int) -> None:
         )
 
 
-def together(processes: int, words: Sequence[str], run: Path, reporter: Reporter) -> None:
+def together(processes: int, verb: str, words: Sequence[str], run: Path, reporter: Reporter) -> None:
     """Give a command of Candor to several processes.
 
     Args:
         processes: how many.
-        words: the command's, without --out.
+        verb: the command's, such as "chat tune".
+        words: what follows it, without --out.
         run: the folder of the run that it goes on with; nobody may hold it.
         reporter: says what is done; the processes talk as it does.
 
@@ -47,9 +48,9 @@ def together(processes: int, words: Sequence[str], run: Path, reporter: Reporter
         CandorError: they failed; it says what the run wrote down of that.
     """
     return_freed_memory()  # the first GPU is the first process's now
-    reporter.say(f"starting {processes} processes: candor {' '.join(words[:2])}")
+    reporter.say(f"starting {processes} processes: candor {verb}")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *launch, "-m", "candor", *words, "--out", str(run)]
+    command = [sys.executable, *launch, "-m", "candor", *verb.split(), *words, "--out", str(run)]
     if reporter.mode == "json":
         command.append("--json")
     # What a verb prints at its end is in the life's report; what it does on the way goes to the terminal.
