@@ -160,8 +160,8 @@ def _finish(lab: str, found: dict[str, Any], out: Path | None, page: Path | None
         table = Table(title=title, title_justify="left")
         for index, column in enumerate(columns):
             # No word is cut while there is room for all of them.
-            words = [word for text in (column, *(row[index] for row in rows)) for word in text.split()]
-            longest = max(map(len, words), default=1)
+            texts = (column, *(row[index] for row in rows))
+            longest = max((len(word) for text in texts for word in text.split()), default=1)
             table.add_column(column, justify="right" if index else "left", min_width=longest)
         for row in rows:
             table.add_row(*row)
