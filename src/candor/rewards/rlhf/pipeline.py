@@ -64,6 +64,8 @@ class RlhfRun:
                 field="reward.model" if self.recipe.prompts else "prompts",
                 fix="candor rlhf --reward RUN --prompts FILE; candor reward train makes a reward model",
             )
+        prompts = read_prompts(self.recipe.prompts)
+        need_prompts(len(prompts), self.recipe.prompts)
         chosen = self.recipe.reward
         trust = self.recipe.model.trust_remote_code
         need_rewards(chosen.model, _combination(chosen), trust_remote_code=trust)
@@ -71,8 +73,7 @@ class RlhfRun:
             need_scorer(self.recipe.gold)
         self.tokenizer: PreTrainedTokenizerBase = self.recipe.model.load_tokenizer()
         chat = self.recipe.model.asks_by_messages(self.tokenizer)
-        self.prompts = PromptSet(read_prompts(self.recipe.prompts), chat=chat, name=self.recipe.prompts.name)
-        need_prompts(len(self.prompts), self.recipe.prompts)
+        self.prompts = PromptSet(prompts, chat=chat, name=self.recipe.prompts.name)
         held_out = min(self.recipe.rl.held_out, len(self.prompts) // 2)
         self.settings = self.recipe.settings().model_copy(update={"held_out": held_out})
         divided = ProblemSet.of(self.prompts, held_out=held_out, shots=0, seed=self.recipe.seed)
