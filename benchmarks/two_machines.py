@@ -6,15 +6,16 @@ Two network namespaces with a veth pair between them stand for two machines. The
 hides the run's folder, the model's and Candor's cache behind empty ones: what it needs has to come over the
 wire. Each runs a Ray node of one worker with one thread; the command runs on the first.
 
-1. in this process's place, without a cluster: the files to compare with;
+1. in one process, without a cluster: the files to compare with;
 2. on both machines;
-3. on both, and everything on the second is killed once it has the model and a third of the shards are there.
+3. on both, and everything on the second is killed once it has the model and two more shards are there.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
 
 

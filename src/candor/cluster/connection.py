@@ -72,6 +72,12 @@ def _unreachable(address: str, error: Exception) -> CandorError:
             f"the cluster runs another version ({' '.join(str(error).split())})",
             fix="install the same versions of Python and Ray on all machines",
         )
+    if "uthenticat" in str(error):
+        return CandorError(
+            f"the Ray cluster at {address} asks for a token, and this process has none or another one",
+            fix="copy ~/.ray/auth_token from its head to this machine and set RAY_AUTH_MODE=token, as for "
+            "`ray start`",
+        )
     where = "on this machine" if address == AUTO else f"at {address}"
     return CandorError(
         f"no Ray cluster was found {where} ({first})",
