@@ -55,6 +55,7 @@ def test_the_gradient_is_autograds(off_policy, temperature, own, monkeypatch):
     random_numbers = np.random.default_rng(0)
     tokens = sum(one.drawn for one in given)
     weights = random_numbers.normal(size=tokens).astype(np.float32) / tokens
+    weights[::5] = 0  # what has no advantage is not clipped either
     _, now = by_autograd(model, given, weights, None, temperature, 0.2, 0.3)
     old = (now + 0.4 * random_numbers.normal(size=tokens)).clip(max=0).astype(np.float32)
     old = old if off_policy else None
@@ -127,6 +128,7 @@ def test_every_completion_is_in_one_pass_of_bounded_size():
         (100, 400, False),  # too little of all is saved
         (300, 10, False),  # too little is left for a pass of each
         (400, 10, True),
+        (100, 130, True),  # 594 of 1,840 are a third
         (134, 100, True),  # 2 · 3 · 133 of 1,872 tokens, 798 are 43 %; 1,074 are left
     ],
 )
