@@ -83,6 +83,36 @@ def test_the_gradient_is_autograds(off_policy, temperature, own, monkeypatch):
             torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize(
+    ("ratio", "weight", "clipped"),
+    [
+        (0.78, -1, True),
+        (0.82, -1, False),
+        (0.78, 1, False),
+        (1.22, 1, True),
+        (1.18, 1, False),
+        (1.22, -1, False),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_by_default_ratios_are_clipped_a_fifth_from_1_at_temperature_1(
+    own, ratio, weight, clipped, monkeypatch
+):
+    if not own:
+        monkeypatch.setattr("candor.model.forward.stack_of", lambda model: None)
+    model, one = tiny_model(), Trajectory((5, 6, 7), (8, 9, 10), (True, True, True))
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([[*one.prompt, *one.tokens]])).logits[0, 2:-1]
+    now = logits.log_softmax(-1).gather(1, torch.tensor(one.tokens)[:, None]).squeeze(1).numpy()
+    old = (now - np.log(ratio)).astype(np.float32)
+    assert (old <= 0).all()
+    found = PolicyObjective(model, one.prompt).backward([one], np.full(3, weight, np.float32), old)
+    np.testing.assert_allclose(found.logprobs, now, rtol=1e-4, atol=1e-5)
+    assert found.clipped.tolist() == [clipped] * 3
+    moved = any(p.grad is not None and p.grad.abs().max() > 1e-6 for p in model.parameters())
+    assert moved != clipped
+
+
 def test_packed_equals_padded(monkeypatch):
     """Also where every prompt's tokens are computed once for all of its completions."""
     monkeypatch.setattr("candor.train.policy._LEAST_TOKENS", 1)
