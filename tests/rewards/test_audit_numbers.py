@@ -247,6 +247,13 @@ def test_temperatures_have_to_be_one_and_best_1(reference, policy, said) -> None
     assert codes(log) == ({} if said is None else {said: True})
 
 
+def test_different_temperatures_are_named_from_low_to_high() -> None:
+    fine = Identity("x", Estimate(1.0, 0.9, 1.1, 9))
+    log = whole(temperatures=(frozenset({1.0}), frozenset({0.7})))
+    (found,) = objections(log, (fine, fine))
+    assert "(0.7, 1)" in found.text
+
+
 def test_truncated_completions_are_counted() -> None:
     log = whole(truncated=np.arange(16) < 3)
     fine = Identity("x", Estimate(1.0, 0.9, 1.1, 9))

@@ -55,6 +55,7 @@ def test_the_gradient_is_autograds(off_policy, temperature, own, monkeypatch):
     random_numbers = np.random.default_rng(0)
     tokens = sum(one.drawn for one in given)
     weights = random_numbers.normal(size=tokens).astype(np.float32) / tokens
+    weights[::5] = 0  # what has no advantage is not clipped either
     _, now = by_autograd(model, given, weights, None, temperature, 0.2, 0.3)
     old = (now + 0.4 * random_numbers.normal(size=tokens)).clip(max=0).astype(np.float32)
     old = old if off_policy else None
@@ -80,6 +81,36 @@ def test_the_gradient_is_autograds(off_policy, temperature, own, monkeypatch):
         assert np.array_equal(found.clipped, outside)
         for name, parameter in model.named_parameters():
             torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "weight", "clipped"),
+    [
+        (0.78, -1, True),
+        (0.82, -1, False),
+        (0.78, 1, False),
+        (1.22, 1, True),
+        (1.18, 1, False),
+        (1.22, -1, False),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_by_default_ratios_are_clipped_a_fifth_from_1_at_temperature_1(
+    own, ratio, weight, clipped, monkeypatch
+):
+    if not own:
+        monkeypatch.setattr("candor.model.forward.stack_of", lambda model: None)
+    model, one = tiny_model(), Trajectory((5, 6, 7), (8, 9, 10), (True, True, True))
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([[*one.prompt, *one.tokens]])).logits[0, 2:-1]
+    now = logits.log_softmax(-1).gather(1, torch.tensor(one.tokens)[:, None]).squeeze(1).numpy()
+    old = (now - np.log(ratio)).astype(np.float32)
+    assert (old <= 0).all()
+    found = PolicyObjective(model, one.prompt).backward([one], np.full(3, weight, np.float32), old)
+    np.testing.assert_allclose(found.logprobs, now, rtol=1e-4, atol=1e-5)
+    assert found.clipped.tolist() == [clipped] * 3
+    moved = any(p.grad is not None and p.grad.abs().max() > 1e-6 for p in model.parameters())
+    assert moved != clipped
 
 
 def test_packed_equals_padded(monkeypatch):
@@ -127,6 +158,7 @@ def test_every_completion_is_in_one_pass_of_bounded_size():
         (100, 400, False),  # too little of all is saved
         (300, 10, False),  # too little is left for a pass of each
         (400, 10, True),
+        (100, 130, True),  # 594 of 1,840 are a third
         (134, 100, True),  # 2 · 3 · 133 of 1,872 tokens, 798 are 43 %; 1,074 are left
     ],
 )

@@ -118,9 +118,8 @@ class Masters:
     @torch.no_grad()
     def publish(self) -> None:
         """Round the masters into the model's weights."""
-        if self._apart:
-            for parameter, weight in self._apart:
-                parameter.copy_(weight)
+        for parameter, weight in self._apart:
+            parameter.copy_(weight)
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Every tensor of the training state by name: masters, and what the optimisers keep of each."""
