@@ -104,6 +104,10 @@ def test_the_best_policy_is_the_best_of_all_243(seed: int):
     np.testing.assert_allclose(made.values(found, made.true_SA), best)
 
 
+def test_the_uniform_policy_picks_each_action_equally_often():
+    np.testing.assert_allclose(process().uniform, np.full((STATES, ACTIONS), 1 / 3))
+
+
 def test_a_policy_is_read_off_its_measure_and_is_the_fallback_where_that_is_0():
     measure = np.array([[0.1, 0.3], [0.0, 0.0]])
     np.testing.assert_allclose(

@@ -159,6 +159,9 @@ def test_every_completion_is_in_one_pass_of_bounded_size():
         (300, 10, False),  # too little is left for a pass of each
         (400, 10, True),
         (100, 130, True),  # 594 of 1,840 are a third
+        (300, 597, True),  # a quarter to the token
+        (301, 20, True),  # 384 for each to the token
+        (300, 20, False),
         (134, 100, True),  # 2 · 3 · 133 of 1,872 tokens, 798 are 43 %; 1,074 are left
     ],
 )
