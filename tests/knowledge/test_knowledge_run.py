@@ -166,6 +166,22 @@ def test_tuning_goes_on_in_any_number_of_processes_to_the_same_weights(
     assert one["validation"] == other["validation"] and one["steps"] == other["steps"] == 4
 
 
+@pytest.mark.slow
+def test_a_run_on_a_cluster_is_the_run_of_one_process(tmp_path: Path, tiny: Path, questions: Path) -> None:
+    settings = [*SMALL, *TUNING, *SHORT, "model.dtype=float32", "tune.dtype=float32"]
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # as a worker has
+    for out, more in ((whole, []), (shared, ["--cluster", "local", "--workers", "2"])):
+        line = [*command(out, tiny, questions, *settings), *more]
+        subprocess.run(line, check=True, capture_output=True, timeout=600, env=one_thread)
+    assert tree(shared) == tree(whole)
+    first, second = (read_json(folder / "metrics.json") for folder in (whole, shared))
+    for key in ("before", "after", "change", "scores", "probe", "invented", "abstention"):
+        assert first[key] == second[key]
+    assert read_json(shared / "manifest.json")["probed"] == read_json(whole / "manifest.json")["probed"]
+    assert not (shared / "evaluation" / "asked").exists()
+
+
 def test_smollm2_learns_to_refuse_what_it_does_not_know(
     tmp_path: Path, smollm2: str, candor: Callable[..., Result]
 ) -> None:
