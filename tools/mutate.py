@@ -143,15 +143,17 @@ def _where(module: str, line: int) -> str:
 def survey_of(module: str, tests: Sequence[str], scratch: Path) -> Survey:
     """Which tests execute which lines of a module, and for how long."""
     file, said = scratch / "survey.json", scratch / "survey.log"
-    for _ in range(2):
+
+    def look() -> Survey:
         _, status = os.waitpid(_fork(lambda: survey(_file(module), tests, file), said), 0)
         if status or not file.exists():
             print(said.read_text(), file=sys.stderr)
             raise SystemExit(f"{module}: without any change one of its tests fails: {' '.join(tests)}")
-        seen = Survey.of(json.loads(file.read_text()))
-        if max(seen.cost.values()) <= LONGEST:
-            break  # else look again: the first time kernels may have been compiled
-    return seen
+        return Survey.of(json.loads(file.read_text()))
+
+    seen = look()
+    # Again where some took long: the first time kernels may have been compiled.
+    return seen if max(seen.cost.values()) <= LONGEST else look()
 
 
 def _mutant_run(
