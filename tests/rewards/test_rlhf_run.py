@@ -274,10 +274,13 @@ def test_a_reward_model_that_tells_nothing_apart_is_told_at_once(tmp_path: Path,
 
 
 def test_max_min_without_a_correlation_says_what_the_labels_lack(tmp_path: Path, parts: Parts):
-    wanted = {"rl.regularizer.name": "max-min", "calibration.cautious": True}
+    opposed = tmp_path / "opposed.py"
+    opposed.write_text("def worth(problem, completion):\n    return -completion.count(problem.question[0])\n")
+    wanted = {"rl.regularizer.name": "max-min", "gold": f"{opposed}:worth"}
     made = job(tmp_path / "run", parts.recipe(**wanted))
-    with pytest.raises(CandorError, match=r"don't show that the reward goes with gold at all \(r over all"):
+    with pytest.raises(CandorError, match=r"goes with gold at all \(r over all prompts -0") as caught:
         made.complete()
+    assert "calibration.cautious" not in str(caught.value.fix)  # the estimate is no better
 
 
 def test_a_label_that_is_nan_is_not_taken_for_none(tmp_path: Path):

@@ -157,12 +157,18 @@ def _finish(lab: str, found: dict[str, Any], out: Path | None, page: Path | None
         return
     console = Console(highlight=False, soft_wrap=True)
     for title, columns, rows in words.tables:
-        table = Table(title=title, title_justify="left")
-        for index, column in enumerate(columns):
-            # No word is cut while there is room for all of them.
-            texts = (column, *(row[index] for row in rows))
-            longest = max((len(word) for text in texts for word in text.split()), default=1)
-            table.add_column(column, justify="right" if index else "left", min_width=longest)
+        table = Table(title=title, title_justify="left", pad_edge=False)
+        texts = [[column, *(row[index] for row in rows)] for index, column in enumerate(columns)]
+        longest = [max((len(word) for text in cells for word in text.split()), default=1) for cells in texts]
+        # No word is cut where there is room for all of them; else long ones are broken in two.
+        fits = sum(longest) + 3 * len(columns) <= console.width
+        for index, (column, least) in enumerate(zip(columns, longest, strict=True)):
+            table.add_column(
+                column,
+                justify="right" if index else "left",
+                min_width=least if fits else None,
+                overflow="fold",
+            )
         for row in rows:
             table.add_row(*row)
         console.print(table)
