@@ -227,8 +227,8 @@ def codes(log: Log) -> dict[str, bool]:
 
 
 def whole(prompts: int = 4, samples: int = 2, **how) -> Log:
-    sides = [False] * samples + [True] * samples
-    return log_of([(p, side, 1.0, None, 1.0) for p in range(prompts) for side in sides], **how)
+    sides = [(side, 1.0 + 0.1 * side) for side in (False, True) for _ in range(samples)]  # two models
+    return log_of([(p, side, 1.0, None, ratio) for p in range(prompts) for side, ratio in sides], **how)
 
 
 def test_a_sound_log_meets_no_objection_and_two_completions_of_the_reference_are_enough() -> None:
@@ -281,7 +281,7 @@ def test_ten_equal_pairs_are_chance_and_eleven_are_not_unless_probability_explai
             for place in range(size):
                 text[4 * group + place] = text[4 * group]
         drawn = [(g, False, 1.0, None, 1.0) for g in range(4) for _ in range(4)]
-        one = log_of(drawn + [(g, True, 1.0, None, 1.0) for g in range(4)])
+        one = log_of(drawn + [(g, True, 1.0, None, 1.1) for g in range(4)])
         return replace(one, text=(*text, *"abcd"), logp_own=np.full(20, logp))
 
     assert duplicate_pairs(log(4, 3, 2))[0] == 6 + 3 + 1
@@ -302,7 +302,7 @@ def test_equal_completions_of_another_prompt_or_side_are_no_pair() -> None:
 
 
 def test_prompts_of_one_side_rule_a_certificate_out_where_they_are_more_than_half() -> None:
-    rows = [(p, side, 1.0, None, 1.0) for p in range(4) for side in (False, False, True)]
+    rows = [(p, side, 1.0, None, 1.0 + 0.1 * side) for p in range(4) for side in (False, False, True)]
     for left_out, blocks in ((1, False), (2, False), (3, True)):
         log = log_of([row for row in rows if not row[1] or row[0] >= left_out])
         assert codes(log) == {"prompts of one side": blocks}

@@ -59,7 +59,7 @@ def test_what_is_no_number_is_told_with_its_line(file: Path, gold) -> None:
     rows = rows_of(file)
     rows[1]["gold"] = gold
     write_jsonl(file, rows)
-    with pytest.raises(InputError, match="expected a number") as caught:
+    with pytest.raises(InputError, match="expected a finite number") as caught:
         labels_by_hand(file, REPLIES)
     assert (caught.value.line, caught.value.field) == (2, "gold")
 

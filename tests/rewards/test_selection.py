@@ -84,10 +84,12 @@ def test_what_is_promised_of_two_completions_by_hand():
     """Prompts on different levels: deviations, and so gains and bounds, are within prompts."""
     rewards = np.array([[0.0, 2.0], [100.0, 102.0], [7.0, 7.0]])
     found = choose_n(rewards, 0.9)
-    sd = np.sqrt(4 / 6)  # ±1 in two prompts of three
+    sd = np.sqrt(4 / 3)  # ±1 in two prompts of three, one degree of freedom in each
     assert (found.n, found.gain) == (2, pytest.approx(2 / 3 / sd))
     assert (found.chi2, found.kl) == (pytest.approx(1 / 3), pytest.approx(np.log(2) - 1 / 2))
-    assert found.bound == pytest.approx(0.9 * found.gain)  # the sample's gain² is above χ²: read as equal
+    assert found.bound == pytest.approx(
+        0.9 * found.gain
+    )  # gain² is χ²: all of the distance goes along the reward
     one = choose_n(rewards, 0.0)
     assert (one.n, one.gain, one.chi2, one.kl, one.bound) == (1, 0, 0, 0, 0)
     assert choose_n(rewards, 1.5) == choose_n(rewards, 1.0)
@@ -96,7 +98,7 @@ def test_what_is_promised_of_two_completions_by_hand():
 def test_the_bound_of_the_chosen_n_is_the_largest_of_all():
     rewards = RANDOM.normal(size=(300, 12)) + 5 * RANDOM.normal(size=(300, 1))
     centred = rewards - rewards.mean(axis=1, keepdims=True)
-    sd, r = centred.std(), 0.75
+    sd, r = np.sqrt(rewards.var(axis=1, ddof=1).mean()), 0.75
     bounds = []
     for n in range(1, 13):
         gain = (best_of_weights(rewards, n) * centred).sum(axis=1).mean() / sd

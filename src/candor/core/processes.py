@@ -10,8 +10,6 @@ import os
 import time
 from pathlib import Path
 
-from candor.core.files import read_json
-
 _PAUSE_SECONDS = 0.2
 
 
@@ -30,6 +28,8 @@ def wait_for(folder: Path, stage: str) -> None:
 
     However long that takes: if it fails, torchrun ends the others.
     """
+    from candor.core.files import read_json  # noqa: PLC0415
+
     file = folder / "manifest.json"
     while not (file.exists() and stage in read_json(file).get("stages", {})):
         time.sleep(_PAUSE_SECONDS)

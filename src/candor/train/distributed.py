@@ -8,6 +8,7 @@ order in which gradients are added.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -83,4 +84,11 @@ def group_of(device: torch.device) -> Group:
         if device.type == "cuda":
             torch.cuda.set_device(device)  # the messages' device; without it the first GPU is everybody's
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # Its threads, left running until the interpreter is gone, abort a process that has done all its work.
+        atexit.register(_leave)
     return Group(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
