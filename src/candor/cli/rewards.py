@@ -161,7 +161,7 @@ def _finish(lab: str, found: dict[str, Any], out: Path | None, page: Path | None
         texts = [[column, *(row[index] for row in rows)] for index, column in enumerate(columns)]
         longest = [max((len(word) for text in cells for word in text.split()), default=1) for cells in texts]
         # No word is cut where there is room for all of them; else long ones are broken in two.
-        fits = sum(longest) + 3 * len(columns) <= console.width
+        fits = sum(longest) + 3 * len(columns) <= console.width - 4  # rich does not shrink quite that far
         for index, (column, least) in enumerate(zip(columns, longest, strict=True)):
             table.add_column(
                 column,
