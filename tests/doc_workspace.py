@@ -37,6 +37,16 @@ def true(completion: str) -> float:
     return len(set(completion.split())) / 20
 '''
 _RECIPE = 'kind = "base"\n\n[[corpus.sources]]\npath = "notes/"\nfiltered = false\n'
+# What a small model knows: without some right answers there is no boundary to find.
+_CAPITALS = (
+    "Paris France", "Berlin Germany", "Rome Italy", "Madrid Spain", "Lisbon Portugal", "Vienna Austria",
+    "Athens Greece", "Dublin Ireland", "Oslo Norway", "Stockholm Sweden", "Helsinki Finland", "Warsaw Poland",
+    "Prague Czechia", "Budapest Hungary", "Bern Switzerland", "Brussels Belgium", "Copenhagen Denmark",
+    "Amsterdam Netherlands", "London England", "Moscow Russia", "Ankara Turkey", "Cairo Egypt", "Tokyo Japan",
+    "Beijing China", "Seoul Korea", "Bangkok Thailand", "Hanoi Vietnam", "Manila Philippines", "Lima Peru",
+    "Jakarta Indonesia", "Canberra Australia", "Ottawa Canada", "Havana Cuba", "Santiago Chile",
+    "Nairobi Kenya", "Baghdad Iraq", "Tehran Iran", "Kabul Afghanistan", "Kathmandu Nepal", "Kyiv Ukraine",
+)  # fmt: skip
 
 
 def fill(folder: Path, models: Path) -> None:
@@ -98,13 +108,18 @@ def programs() -> dict[str, str]:
 
 
 def _documents(folder: Path) -> None:
-    """Notes that a small model knows something of, and questions about such things."""
-    entries = embedded_documents()[::12]
-    for number, document in enumerate(entries):
-        write_text(folder / "notes" / f"{number}.md", document.text)
+    """Notes, and questions about them: some things that a small model knows, and some that it does not."""
+    known = [pair.split() for pair in _CAPITALS]
+    notes = [f"The capital of {country} is {city}." for city, country in known]
+    notes += [document.text for document in embedded_documents()[::25]]
+    for number, text in enumerate(notes):
+        write_text(folder / "notes" / f"{number}.md", f"{text}\n")
     write_text(folder / "book.txt", "The harbour is old and quiet. The old harbour is quiet in winter.\n")
-    asked = embedded_questions()[::16]
-    rows = [{"question": q.question, "answers": list(q.answers), "document": q.document} for q in asked]
+    rows = [{"question": f"What is the capital of {place}?", "answers": [city]} for city, place in known]
+    rows += [
+        {"question": one.question, "answers": list(one.answers), "document": one.document}
+        for one in embedded_questions()[::45]
+    ]
     for name in ("questions.jsonl", "q.jsonl"):
         write_jsonl(folder / name, rows)
 
