@@ -87,9 +87,7 @@ def test_what_is_promised_of_two_completions_by_hand():
     sd = np.sqrt(4 / 3)  # ±1 in two prompts of three, one degree of freedom in each
     assert (found.n, found.gain) == (2, pytest.approx(2 / 3 / sd))
     assert (found.chi2, found.kl) == (pytest.approx(1 / 3), pytest.approx(np.log(2) - 1 / 2))
-    assert found.bound == pytest.approx(
-        0.9 * found.gain
-    )  # gain² is χ²
+    assert found.bound == pytest.approx(0.9 * found.gain)  # gain² is χ²
     one = choose_n(rewards, 0.0)
     assert (one.n, one.gain, one.chi2, one.kl, one.bound) == (1, 0, 0, 0, 0)
     assert choose_n(rewards, 1.5) == choose_n(rewards, 1.0)
