@@ -20,7 +20,6 @@ OUT/arms when it is finished: a run can be stopped and goes on, and several can 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import random
 from pathlib import Path
@@ -62,11 +61,12 @@ def asked(question: str) -> list[dict[str, str]]:
 
 def reward_model(rows: list[tuple[str, str, bool]], seed: int, folder: Path) -> Any:
     """A reward model of a label, trained now or earlier; another run that wants the same one waits for it."""
+    from candor.core.lock import turn
     from candor.rewards.model import read_reward
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    learning = folder.with_suffix(".turn")
+    learning.mkdir(parents=True, exist_ok=True)
+    with turn(learning):
         if not (folder / "config.json").exists():
             learn(rows, seed, folder)
     return read_reward(str(folder))

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from candor.core.lock import held, hold
+from candor.core.lock import held, hold, turn
 
 
 def test_a_lock_is_seen_while_it_is_held_and_no_longer(tmp_path: Path) -> None:
@@ -35,6 +36,26 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
         assert held(tmp_path)
         process.send_signal(signal.SIGKILL)
         process.wait(20)
+    assert not held(tmp_path)
+
+
+def test_turns_are_taken_one_after_the_other(tmp_path: Path) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work(number: int) -> None:
+        with turn(tmp_path):
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.05)
+            inside.remove(number)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(20)
+    assert most == [1, 1, 1]
     assert not held(tmp_path)
 
 

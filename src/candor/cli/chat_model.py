@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,9 +14,6 @@ from candor.cli.finish import finish
 from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
 from candor.core.errors import CandorError, InputError
 from candor.core.processes import rank
-
-if TYPE_CHECKING:
-    pass
 
 Asked = Annotated[
     str, typer.Option("--model", help="Checkpoint folder, run folder, hub id, .gguf file, or `smollm2`.")

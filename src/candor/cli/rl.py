@@ -11,7 +11,7 @@ from rich.table import Table
 from candor.cli.estimates import percent, points
 from candor.cli.finish import finish
 from candor.cli.options import Json, Model, Out, RecipeFile, Set
-from candor.core.processes import rank, wait_for
+from candor.core.processes import rank
 
 if TYPE_CHECKING:
     from candor.reasoning.rl.pipeline import Asked
@@ -108,11 +108,9 @@ def rl(
     rewards_of(settings.rewards)  # before a folder is made
     regularizer_of(settings.rl.regularizer)
     if rank() > 0:
-        from candor.reasoning.rl.pipeline import learn  # noqa: PLC0415
+        from candor.reasoning.rl.pipeline import work_along  # noqa: PLC0415
 
-        wait_for(out, "check")
-        if not Run.open(out, RlRecipe).done("train"):
-            learn(settings, asked, out / "training")
+        work_along(out, settings, asked)
         return
     run = Run.start(out, settings)
     from candor.reasoning.rl.pipeline import RlRun  # noqa: PLC0415

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,10 +18,9 @@ from typing import Any
 from candor.cluster.connection import beside_driver, import_ray
 from candor.core.errors import CandorError
 from candor.core.files import sha256_of
-from candor.core.lock import hold
+from candor.core.lock import turn
 
 _PIECE = 64 << 20
-_WAIT_SECONDS = 0.5
 # Weights in formats that are never read, beside safetensors ones in many a folder.
 _LEFT_OUT = {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx"}
 
@@ -74,9 +70,9 @@ class SentFolder:
             return self.path
         folder = cache / "received" / self.digest[:32]
         folder.parent.mkdir(parents=True, exist_ok=True)
-        turn = folder.parent / f".{folder.name}.turn"
-        turn.mkdir(exist_ok=True)
-        with _turn(turn):  # one worker of a machine receives, the others find it done
+        receiving = folder.parent / f".{folder.name}.turn"
+        receiving.mkdir(exist_ok=True)
+        with turn(receiving):  # one worker of a machine receives, the others find it done
             if not folder.is_dir():
                 self._receive(folder)
         return str(folder)
@@ -112,21 +108,6 @@ def send(path: str) -> SentFolder:
     if all(other["NodeID"] == node for other in ray.nodes() if other["Alive"]):
         return SentFolder(path, node, stamps)
     return SentFolder(path, node, stamps, _known_digest(path, stamps), beside_driver(Sender, path))
-
-
-@contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Wait until no other process of this machine holds the folder, and hold it."""
-    while True:
-        try:
-            lock = hold(folder)
-            break
-        except BlockingIOError:
-            time.sleep(_WAIT_SECONDS)
-    try:
-        yield
-    finally:
-        lock.close()
 
 
 def _stamps(folder: Path) -> tuple[Stamp, ...]:

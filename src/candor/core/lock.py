@@ -5,11 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 _NAME = ".lock"
 _TRIES, _PAUSE_SECONDS = 10, 0.01  # `held` takes a lock for some microseconds in order to see it
+_WAIT_SECONDS = 0.5
 
 
 def hold(folder: Path) -> IO[str]:
@@ -30,6 +33,25 @@ def hold(folder: Path) -> IO[str]:
                 raise
             time.sleep(_PAUSE_SECONDS)
     return file
+
+
+@contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process of this machine holds the folder, and hold it within the block.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    while True:
+        try:
+            lock = hold(folder)
+            break
+        except BlockingIOError:
+            time.sleep(_WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        lock.close()
 
 
 def held(folder: Path) -> bool:

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from candor.core.files import read_json, read_json_lines, write_json
 from candor.core.memory import return_freed_memory
+from candor.core.processes import wait_for
 from candor.core.progress import Reporter
 from candor.core.run import Run
 from candor.engine.local import LocalEngine
@@ -184,6 +185,13 @@ class RlRun:
             "commands": {"run": "candor rl --recipe recipe.toml --out NEW"},
         }
         write_json(self.run.path("metrics.json"), metrics)
+
+
+def work_along(folder: Path, recipe: RlRecipe, asked: Asked) -> None:
+    """What the other processes of torchrun do: wait for the check, train along, write nothing."""
+    wait_for(folder, "check")
+    if not Run.open(folder, RlRecipe).done("train"):
+        learn(recipe, asked, folder / "training")
 
 
 def learn(
