@@ -37,7 +37,7 @@ KINDS = {
 BOUND = dict.fromkeys(KINDS, 1e-4) | {"muon": 0.02, "divided, bf16": 0.2}
 
 SOME = """
-import json, sys
+import atexit, json, os, sys
 from dataclasses import replace
 from pathlib import Path
 import torch
@@ -77,8 +77,14 @@ def train(settings, folder, last=0):
         loop._Run.keep, loop._Run._prepare = keep, prepare
     return merged(model).state_dict(), read
 
+def threads():
+    '''The names of this process's threads (on Linux).'''
+    return sorted(path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+
 def main():
     job, root, last = json.loads(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    left = root / f"left-{os.environ['RANK']}.json"
+    atexit.register(lambda: left.write_text(json.dumps(threads())))  # the first in, so done last
     for name, settings in job.items():
         weights, read = train(TrainSettings(**settings), root / name, last)
         parts = [None] * dist.get_world_size()
@@ -129,6 +135,14 @@ def test_two_processes_then_one_then_two_end_where_one_does(changed, name: str) 
         for other in (alone[name], start)
     )
     assert moved > 1 and apart < BOUND[name] * moved
+
+
+def test_no_thread_of_the_group_is_left_when_a_process_ends(changed) -> None:
+    """One that is can meet an interpreter that is being taken down, which aborts the process."""
+    root, _ = changed
+    for rank in range(2):
+        left = json.loads((root / f"left-{rank}.json").read_text())
+        assert not [name for name in left if "gloo" in name], left
 
 
 def test_an_update_reads_the_same_tokens_in_the_same_order_however_many_read_it(changed) -> None:

@@ -9,6 +9,7 @@ order in which gradients are added.
 from __future__ import annotations
 
 import atexit
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,5 +91,6 @@ def group_of(device: torch.device) -> Group:
 
 
 def _leave() -> None:
+    gc.collect()  # a group goes, and its threads with it, when nothing refers to it any more
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -11,6 +11,7 @@ block at a time; the model itself stays where it was loaded, to take up the resu
 
 from __future__ import annotations
 
+import atexit
 import copy
 import os
 from typing import cast
@@ -60,6 +61,9 @@ def own_copy(model: PreTrainedModel) -> PreTrainedModel:
 def divide(model: PreTrainedModel, settings: TrainSettings, processes: int) -> None:
     """Replace the weights by this process's parts of them, in float32."""
     mesh = init_device_mesh(model.device.type, (processes,))
+    # DTensor's caches keep the mesh, and a mesh its group of processes, whose threads then outlive Python's end
+    # and abort a process that has done all its work. Registered after the group's own end, so done before it.
+    atexit.register(mesh._pg_registry.clear)
     computed = torch.bfloat16 if settings.dtype == "bf16" else torch.float32
     policy = MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32)
     for block in decoder_blocks(model):
