@@ -61,8 +61,8 @@ def own_copy(model: PreTrainedModel) -> PreTrainedModel:
 def divide(model: PreTrainedModel, settings: TrainSettings, processes: int) -> None:
     """Replace the weights by this process's parts of them, in float32."""
     mesh = init_device_mesh(model.device.type, (processes,))
-    # DTensor's caches keep the mesh, and a mesh its group of processes, whose threads then outlive Python's end
-    # and abort a process that has done all its work. Registered after the group's own end, so done before it.
+    # DTensor's caches keep the mesh and a mesh its group of processes, whose threads, left running while the
+    # interpreter is taken down, abort a process that has done all its work. Done before the group's own end.
     atexit.register(mesh._pg_registry.clear)
     computed = torch.bfloat16 if settings.dtype == "bf16" else torch.float32
     policy = MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32)
