@@ -223,12 +223,14 @@ def test_what_stands_against_a_certificate_begins_exactly_at_its_limit(sound: Au
         ({"of": {"slope_low": 0.0}}, {"of": {"slope_low": 1e-3}}, "may not rise with gold"),
         ({"ratio": Limits(9, error, 9)}, {"ratio": Limits(9, error * 1.001, 9)}, "gain over √χ² is 9"),
         ({"ratio": Limits(9, np.nan, 9)}, {}, "gain over √χ² is 9"),
+        ({"of": {"residual_sd_high": np.inf}}, {}, "no upper limit"),
     ):
         (reason,) = against(**fails)
         assert said in reason
         assert against(**holds) == []
-    blocking, other = Objection("odd", "…"), Objection("strange", "…", blocks=False)
-    assert _against(measured, (other, blocking)) == ["odd"]
+    blocking, other = Objection("duplicates", "…"), Objection("temperature", "…", blocks=False)
+    (reason,) = _against(measured, (other, blocking))
+    assert "are equal" in reason
 
 
 def test_kappa_and_what_it_needs_are_in_the_proxys_deviations_within_prompts(sound: Audit) -> None:

@@ -30,10 +30,12 @@ class Axis:
     high: float
     format: Format
     about: int = 5
+    counts: bool = False  # of steps, tokens: no fractions
 
     def ticks(self) -> list[float]:
         """Round numbers on the axis."""
-        return ticks(self.low, self.high, self.about)
+        found = ticks(self.low, self.high, self.about)
+        return [value for value in found if value == round(value)] if self.counts else found
 
 
 @dataclass(frozen=True)

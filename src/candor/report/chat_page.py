@@ -129,7 +129,7 @@ def learning(evidence: Evidence) -> Figure | None:
     if len(points) < 2:
         return None
     xs, ys = zip(*sorted(points.items()), strict=True)
-    x = Axis("updates", 0.0, max(xs), wording.plain)
+    x = Axis("updates", 0.0, max(xs), wording.plain, counts=True)
     y = Axis("nats a token", 0.0, math.ceil(max(ys)), wording.plain)
     words = "; ".join(f"{step:.0f} updates: {loss:.3f}" for step, loss in zip(xs, ys, strict=True))
     plot = figure(

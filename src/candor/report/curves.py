@@ -57,7 +57,13 @@ def curve(wanted: Curve, rows: Sequence[dict[str, Any]]) -> Figure | None:
     if not series:
         return None
     values = [y for line in series for y in line.ys]
-    x = Axis("steps", min(line.xs[0] for line in series), max(line.xs[-1] for line in series), wording.plain)
+    x = Axis(
+        "steps",
+        min(line.xs[0] for line in series),
+        max(line.xs[-1] for line in series),
+        wording.plain,
+        counts=True,
+    )
     y = Axis(wanted.axis, min(0.0, math.floor(min(values))), _above(max(values)), wording.plain)
     plot = figure(
         f"curve-{wanted.name}",

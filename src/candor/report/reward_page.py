@@ -209,7 +209,7 @@ def curve(evidence: Evidence, key: str, title: str, label: str) -> Figure | None
     if not series:
         return None
     most = max(max(line.ys) for line in series)
-    x = Axis("updates", 1.0, max(line.xs[-1] for line in series), wording.plain)
+    x = Axis("updates", 1.0, max(line.xs[-1] for line in series), wording.plain, counts=True)
     y = Axis(label, 0.0, 1.0 if most <= 1 else math.ceil(most * 2) / 2, wording.plain)
     plot = figure(
         f"curve-{key}", title, "; ".join(words), lambda width: line_chart(width, x, y, series=series)

@@ -146,7 +146,7 @@ def _enumerated(result: dict[str, Any]) -> Figure:
         entries.append((label, f"stroke s{place}", "line"))
         words.append(f"{label}: {ys[-1]:.2f} at step {xs[-1]}")
     values = [y for line in series for y in line.ys]
-    x = Axis("steps", 0, max(series[0].xs), wording.plain)
+    x = Axis("steps", 0, max(series[0].xs), wording.plain, counts=True)
     y = Axis("true reward", math.floor(min(values)), math.ceil(max(values)), wording.plain)
     level = [(Estimate(result["facts"]["reference_true"], None, None, 0), "s7")]
     entries.append(("reference", "stroke s7", "line"))

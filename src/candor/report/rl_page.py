@@ -144,7 +144,10 @@ def held_out(evidence: Evidence) -> Figure | None:
         lows, highs = [e.low for e in estimates], [e.high for e in estimates]
         series.append(Series(label, xs, ys, f"s{place}", lows, highs))
         words += [f"{label} after {step:.0f} steps: {wording.full(e)}" for step, e in rows]
-    x, y = Axis("steps", 0.0, max(found), wording.plain), Axis("right", 0.0, 1.0, wording.percent)
+    x, y = (
+        Axis("steps", 0.0, max(found), wording.plain, counts=True),
+        Axis("right", 0.0, 1.0, wording.percent),
+    )
     plot = figure(
         "held-out",
         "Right answers to held-out problems",

@@ -64,6 +64,14 @@ _CURVES = (
 )
 
 
+_HELD_BY = {
+    "chi2": "√χ²",
+    "kl": "KL taken off the reward",
+    "kl-loss": "KL (k3) in the loss",
+    "max-min": "the worst true reward that fits the labels (max-min)",
+}
+
+
 def render_rlhf_page(evidence: Evidence) -> str:
     """The page as HTML text."""
     return rendered("rlhf.html.jinja", context(evidence))
@@ -90,8 +98,10 @@ def lead(evidence: Evidence) -> str:
     if not evidence.text("reward"):
         return ""
     regularizer = evidence.text("regularizer")
-    held = "nothing held it near the reference" if regularizer == "none" else f"held by {regularizer}"
+    held = f"held by {_HELD_BY.get(regularizer, regularizer)}"
+    if regularizer == "none":
+        held = "nothing held it near the reference"
     weight = evidence.at("weight")
     if isinstance(weight, int | float) and regularizer in ("chi2", "kl", "kl-loss"):
         held += f" with a weight of {weight:.3g}"
-    return f"A policy that learned from the reward {evidence.text('reward')}, {held}."
+    return f"The policy learned from the reward model {evidence.text('reward')}, {held}."

@@ -62,7 +62,10 @@ def agreement(evidence: Evidence) -> Figure | None:
         Mark(f"{token!r}: {value:.3f}", place, value, "s1", "dot", 3.5)
         for place, token, value in zip(places, tokens, engine, strict=False)
     ]
-    x, y = Axis("token", 1, len(client), wording.plain), Axis("probability", 0.0, 1.0, wording.plain)
+    x, y = (
+        Axis("token", 1, len(client), wording.plain, counts=True),
+        Axis("probability", 0.0, 1.0, wording.plain),
+    )
     plot = figure(
         "served",
         "How likely the model finds each of its own tokens",

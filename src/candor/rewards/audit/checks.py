@@ -27,6 +27,19 @@ Floats = NDArray[np.float64]
 _CHANCE_PAIRS = 10
 
 
+# What each kind of objection says, as one among the reasons against a certificate.
+_BRIEFLY = {
+    "one model": "by the log, policy and reference are one model",
+    "truncated sampling": "some completions were drawn with part of the distribution cut off",
+    "temperatures": "completions were drawn at different temperatures",
+    "temperature": "completions were drawn at another temperature than 1",
+    "identity": "the log-probabilities do not fit the completions",
+    "duplicates": "more completions are equal than their probabilities explain",
+    "prompts of one side": "most prompts have completions of one side only",
+    "one response a prompt": "each prompt has one completion of the reference",
+}
+
+
 @dataclass(frozen=True)
 class Objection:
     """Something that the reader has to know; `blocks` where it rules a certificate out."""
@@ -34,6 +47,11 @@ class Objection:
     code: str
     text: str
     blocks: bool = True
+
+    @property
+    def briefly(self) -> str:
+        """A few words for a list of reasons."""
+        return _BRIEFLY[self.code]
 
 
 @dataclass(frozen=True)

@@ -128,9 +128,11 @@ def _against(measured: Measured, found: tuple[Objection, ...]) -> list[str]:
         return [f"how far to trust the proxy is not known: {measured.uncalibrated}"]
     reasons, ratio = [], cautious.ratio
     if not ratio.low > calibration.residual_sd_high:
+        high = calibration.residual_sd_high
+        most = f"at most {high:.3g}" if np.isfinite(high) else "with no upper limit from so few labels"
         reasons.append(
             f"the proxy's gain over √χ² is {ratio.value:.3g} (at least {max(ratio.low, 0):.3g}), where more "
-            f"than {calibration.residual_sd:.3g} (at most {calibration.residual_sd_high:.3g}) is needed"
+            f"than {calibration.residual_sd:.3g} ({most}) is needed"
         )
     if not calibration.slope_low > 0:
         reasons.append("within prompts the proxy may not rise with gold at all")
@@ -152,7 +154,7 @@ def _against(measured: Measured, found: tuple[Objection, ...]) -> list[str]:
             f"{calibration.prompts} prompts have gold labels on completions of the reference, and "
             f"{LEAST_LABELLED_PROMPTS} are needed"
         )
-    return reasons + [objection.code for objection in found if objection.blocks]
+    return reasons + [objection.briefly for objection in found if objection.blocks]
 
 
 def _numbers(measured: Measured) -> tuple[Limits | None, Limits | None, Bounds | None]:
