@@ -89,7 +89,7 @@ def headline(arms: Sequence[dict[str, Any]]) -> str:
     )
     if held:
         words += f"; with √χ² it goes to {held['after']['gold']['value']:.2f}"
-    return words + "."
+    return words.replace("-", wording.MINUS) + "."
 
 
 def lead(evidence: Evidence) -> str:

@@ -17,6 +17,7 @@ from run_folders import HOSTILE, estimate, showing, write_run
 from byte_models import byte_engine
 from candor.core.lock import hold
 from candor.serve.runs.browser import Browser
+from candor.serve.runs.folder import Folder
 
 SECRET = "the secret outside"
 
@@ -385,3 +386,15 @@ def test_a_life_s_failed_stages_are_shown_with_what_to_do(tmp_path: Path) -> Non
         assert "failed in chat, serve" in shown.http.get("/runs").text
         (run / "manifest.json").write_text(json.dumps({**manifest, "failed": [1]}))
         assert "Stages that failed" not in shown.http.get("/runs/run", params={"run": "life"}).text
+
+
+def test_rows_of_a_run_within_a_run_are_shown_as_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "life", kind="life")
+    write_run(tmp_path / "life" / "chat")
+    for folder in ("life/drawn", "life/chat/drawn"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rows.jsonl").write_text("{}\n")
+    (tmp_path / "life" / "chat" / "of-chat.jsonl").write_text("{}\n")
+    found = Folder.of(tmp_path)
+    assert found.rows_files(found.run("life")) == ["drawn/rows.jsonl"]
+    assert found.rows_files(found.run("life/chat")) == ["drawn/rows.jsonl", "of-chat.jsonl"]

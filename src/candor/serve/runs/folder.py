@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from candor.core.errors import CandorError
 from candor.serve.errors import RequestError
@@ -75,11 +75,13 @@ class Folder:
         return path if path is not None and _is_file(path) else None
 
     def rows_files(self, run: Path) -> list[str]:
-        """Paths of the .jsonl files of a run but its events, two folders deep."""
+        """Paths of the .jsonl files of a run but its events, two folders deep; not those of runs within it."""
         found = []
         for path, entry in _walk(run, depth=2):
             if entry.name.endswith(".jsonl") and path != "events.jsonl" and _is_shown(entry.name):
-                found.append(path)
+                folders = PurePosixPath(path).parents[:-1]
+                if not any(_is_file(run / folder / RECIPE) for folder in folders):
+                    found.append(path)
         return sorted(found)[:100]
 
     def leaves(self, run: Path) -> str | None:
