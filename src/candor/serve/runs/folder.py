@@ -75,7 +75,7 @@ class Folder:
         return path if path is not None and _is_file(path) else None
 
     def rows_files(self, run: Path) -> list[str]:
-        """Paths of the .jsonl files of a run but its events, two folders deep; not those of runs within it."""
+        """Paths of the .jsonl files of a run but its events, two folders deep; not those of runs in it."""
         found = []
         for path, entry in _walk(run, depth=2):
             if entry.name.endswith(".jsonl") and path != "events.jsonl" and _is_shown(entry.name):
