@@ -11,14 +11,16 @@ true gain is not below 0, and NOT HACKING where it is below; in the family `edge
 
 Limits: proxy = gold + a number for each prompt + error, of several shapes, 20 to 100 prompts with 2 to 8
 completions; how often the truth is on the right side of a one-sided limit of 95 %. `weight` is λ as the
-regulariser takes it (`Calibration.weight_high`), which is no limit of sd(e) where r is small: how often it is
-at least sd(e), and the share of sd(e) that it has in all but one of twenty.
+regulariser takes it (`Calibration.weight_high`), σ̃ being that of the labelled completions alone; with `drawn`
+it is that of 800 × 4 others. How often it is at least sd(e), and what share of sd(e) it has in all but one of
+twenty.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,30 +96,40 @@ def limits(shape: str, runs: int) -> list[dict[str, Any]]:
     true = calibrate(proxy.ravel(), gold.ravel(), np.repeat(np.arange(300_000), 8), replicates=2)
     rows = []
     for prompts, each in SIZES:
-        random, held, wide, weights, refused = np.random.default_rng(11), np.zeros(5), [], [], 0
+        random, held, refused = np.random.default_rng(11), np.zeros(6), 0
+        wide, weights = [], {"alone": list[float](), "drawn": list[float]()}
         for _ in range(runs):
             gold, proxy = labelled(shape, prompts, each, random)
+            _, others = labelled(shape, 800, 4, random)
+            drawn = others.ravel(), np.repeat(np.arange(800), 4)
             try:
-                found = calibrate(proxy.ravel(), gold.ravel(), np.repeat(np.arange(prompts), each))
+                found = calibrate(
+                    proxy.ravel(), gold.ravel(), np.repeat(np.arange(prompts), each), drawn=drawn
+                )
             except InputError:
                 refused += 1
                 continue
             wide.append(found.residual_sd_high / true.residual_sd)
-            weights.append(found.weight_high / true.residual_sd)
+            for name, one in (("drawn", found), ("alone", replace(found, sd_proxy_all=found.sd_proxy))):
+                weights[name].append(one.weight_high / true.residual_sd)
             held += [
                 found.residual_sd_high >= true.residual_sd,
                 found.r_low <= true.r,
                 found.r_overall_low <= true.r_overall,
                 found.slope_low <= true.slope,
-                weights[-1] >= 1,
+                weights["alone"][-1] >= 1,
+                weights["drawn"][-1] >= 1,
             ]
         shares = np.round(held / max(1, runs - refused), 4).tolist()
-        names = ("residual_sd", "r", "r_overall", "slope", "weight")
+        names = ("residual_sd", "r", "r_overall", "slope", "weight", "weight, drawn")
         rows.append(
             {"shape": shape, "prompts": prompts, "each": each, "runs": runs, "refused": refused}
             | dict(zip(names, shares, strict=True))
             | {"limit_over_truth": round(float(np.median(wide)), 3)}
-            | {"weight_over_truth_in_95": round(float(np.quantile(weights, 0.05)), 3)}
+            | {
+                f"weight_over_truth_in_95, {name}": round(float(np.quantile(values, 0.05)), 3)
+                for name, values in weights.items()
+            }
         )
     return rows
 

@@ -91,6 +91,7 @@ SERVERS = {"serve", "runs"}
 FIRST = "knowledge run --model smollm2 --out runs/first"
 RUNS = {
     "runs/base": "pretrain recipes/base-laptop.toml --out runs/base",
+    "runs/both": "knowledge questions --model smollm2 --questions questions.jsonl --out runs/both",
     "runs/first": FIRST,
     "runs/mine": FIRST,
     "runs/reward": "reward train --model smollm2 --data pairs.jsonl --out runs/reward",
@@ -104,7 +105,16 @@ LEFT_OUT = {
     "file": ("chats.jsonl",), "files": ("chats.jsonl",), "question": ("Who was Ada Lovelace?",),
 }  # fmt: skip
 # Commands that are not run, with the reason.
-NOT_RUN = {("audit",): "names the verb: it takes a log, or a policy and a reference, and needs neither"}
+_HUB = (
+    "its models and documents are on a hub and too large for here; tests/life/test_large_recipes.py reads it"
+)
+NOT_RUN = {
+    "audit": "names the verb: it takes a log, or a policy and a reference, and needs neither",
+    "life recipes/h200.toml --out runs/life": _HUB,
+    "life recipes/node.toml --out runs/life": _HUB,
+    "knowledge run --recipe recipes/cluster.toml --out runs/cluster": "asks vLLM on GPUs",
+    "knowledge probe --out runs/first --set cluster.address=auto": "wants a Ray cluster that is up",
+}
 
 Candor = Callable[..., Result]
 
@@ -113,7 +123,7 @@ def runs(command: Command) -> bool:
     """Whether it is a command, and not only a verb's name, in which something is missing."""
     verb = verb_of(command.words)
     named = " ".join(command.words) == verb and missing_in(command.words)
-    return command.words not in NOT_RUN and (command.block or not named)
+    return " ".join(command.words) not in NOT_RUN and (command.block or not named)
 
 
 def commands_of(page: Path) -> list[Command]:
@@ -305,8 +315,8 @@ def test_commands_of_a_page_run_in_its_order(
 
 def test_commands_that_are_not_run_are_few_and_still_there() -> None:
     found = [one for page in PAGES for one in commands(page.read_text(encoding="utf-8"))]
-    assert set(NOT_RUN) <= {one.words for one in found}
+    assert set(NOT_RUN) <= {" ".join(one.words) for one in found}
     assert sum(map(runs, found)) > 100
-    left = [one for one in found if not runs(one) and one.words not in NOT_RUN]
+    left = [one for one in found if not runs(one) and " ".join(one.words) not in NOT_RUN]
     assert all(missing_in(one.words) and " ".join(one.words) == verb_of(one.words) for one in left)
     assert len({verb_of(one.words) for one in found if runs(one)}) > 25

@@ -142,15 +142,37 @@ def test_what_can_not_be_fitted_is_said() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.5, 3.0])
-def test_the_weights_limit_is_the_smaller_one_of_two(noise: float) -> None:
+def test_the_weight_with_care_is_of_the_least_correlation_and_of_all_rewards(noise: float) -> None:
     random = np.random.default_rng(3)
     gold = random.normal(size=200)
-    found = calibrate(gold + noise * random.normal(size=200), gold, np.repeat(np.arange(50), 4))
-    by_r = found.sd_proxy * np.sqrt(1 - found.r_low**2)
+    labels = gold + noise * random.normal(size=200), gold, np.repeat(np.arange(50), 4)
+    found = calibrate(*labels)
     assert found.weight == found.residual_sd < found.weight_high
-    assert found.weight_high == pytest.approx(min(by_r, found.residual_sd_high))
-    assert (by_r < found.residual_sd_high) == (noise > 1)
-    assert Calibration.of(found.as_dict()) == found
+    assert found.weight_high == pytest.approx(found.sd_proxy * np.sqrt(1 - found.r_low**2))
+    rewards, prompts = random.normal(size=(40, 3)) * 9 + np.arange(40)[:, None], np.arange(40)[:, None]
+    rewards, prompts = (
+        np.append(rewards, 1e6),
+        np.append(np.repeat(prompts, 3), 99),
+    )  # one with a single reward
+    beside = calibrate(*labels, drawn=(rewards, prompts))
+    deviation = np.sqrt(rewards[:-1].reshape(40, 3).var(axis=1, ddof=1).mean())
+    assert beside.weight_high == pytest.approx(deviation * np.sqrt(1 - found.r_low**2))
+    assert replace(beside, sd_proxy_all=found.sd_proxy_all) == found
+    assert Calibration.of(beside.as_dict()) == beside
+    assert Calibration.of({k: v for k, v in found.as_dict().items() if k != "sd_proxy_all"}) == found
+
+
+def test_rewards_without_labels_make_the_weight_with_care_a_limit() -> None:
+    """r = .32: the deviation of few rewards is too small as often as not, and λ with it."""
+    random, alone, beside = np.random.default_rng(4), [], []
+    for _ in range(150):
+        gold, error = random.normal(size=(2, 200))
+        labels = gold + 3 * error, gold, np.repeat(np.arange(50), 4)
+        drawn = np.sqrt(10) * random.normal(size=(1000, 4)), np.repeat(np.arange(1000), 4)
+        for found, how in ((alone, {}), (beside, {"drawn": (drawn[0].ravel(), drawn[1])})):
+            found.append(calibrate(*labels, replicates=100, **how).weight_high / 3)
+    assert np.mean(np.array(alone) >= 1) < 0.85 < 0.9 <= np.mean(np.array(beside) >= 1)
+    assert np.quantile(alone, 0.05) < 0.97 < 0.985 < np.quantile(beside, 0.05)
 
 
 def test_deviations_over_all_prompts_are_half_the_mean_square_between_two_prompts() -> None:
@@ -238,7 +260,7 @@ def test_a_limit_that_could_not_be_found_is_as_far_away_as_can_be() -> None:
         "slope_low", "residual_sd_high", "r_low", "slope_high",
     ]  # fmt: skip
     assert Calibration.of(plain) == far
-    assert far.weight_high == one.sd_proxy  # all of the proxy may be error
+    assert far.weight_high == one.sd_proxy == one.sd_proxy_all  # all of the proxy may be error
 
 
 def test_what_is_rounding_depends_on_how_large_rewards_are() -> None:

@@ -324,7 +324,7 @@ def test_more_labels_are_read_where_the_first_ones_showed_nothing(tmp_path: Path
         first.complete()
     file = first.run.path("to-label.jsonl")
     rows = [row for _, row in read_json_lines(file)]
-    rewards = first._labelled_rewards()
+    rewards = first._proxy(first._reference_rewards()).of(*first._to_label().flat())
     for row, reward in list(zip(rows, rewards, strict=True))[:8]:  # of two prompts
         row["gold"] = float(reward)
     write_jsonl(file, rows)

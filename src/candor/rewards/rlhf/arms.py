@@ -101,7 +101,9 @@ class Proxies:
         transform: Transform = "par" if arm.name.startswith("par") else "none"
         proxy = Proxy(model, self._way, transform=transform, reference=self._reference)
         rewards = proxy.of(self._labelled.problems, self._labelled.replies)
-        found = calibrate(rewards, self._labelled.gold, [one.id for one in self._labelled.problems])
+        drawn = proxy.of_reference() if model is self._members[0] else None
+        names = [one.id for one in self._labelled.problems]
+        found = calibrate(rewards, self._labelled.gold, names, drawn=drawn)
         return Trusted(proxy, found, float(rewards.mean()))
 
 

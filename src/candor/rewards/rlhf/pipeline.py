@@ -126,7 +126,8 @@ class RlhfRun:
         """
         wanted = self.recipe.rl.regularizer
         needed = wanted.name == "max-min" or (wanted.name == "chi2" and wanted.weight is None)
-        labelled, rewards = self._to_label(), self._labelled_rewards()
+        labelled, proxy = self._to_label(), self._proxy(self._reference_rewards())
+        rewards = proxy.of(*labelled.flat())
         gold = self._gold(*labelled.flat())
         if gold is None:
             gold = labels_by_hand(self.run.path("to-label.jsonl"), labelled)
@@ -138,7 +139,11 @@ class RlhfRun:
         chosen = np.isfinite(gold)
         names = np.array([one.id for one in labelled.flat()[0]])
         found = calibrate(
-            rewards[chosen], gold[chosen], names[chosen], confidence=self.recipe.calibration.confidence
+            rewards[chosen],
+            gold[chosen],
+            names[chosen],
+            drawn=proxy.of_reference(),
+            confidence=self.recipe.calibration.confidence,
         )
         mean = float(rewards.mean())
         write_json(
@@ -326,9 +331,6 @@ class RlhfRun:
             [row[samples] for row in drawn.texts[each]],
             [row[samples] for row in drawn.tokens[each]],
         )
-
-    def _labelled_rewards(self) -> np.ndarray:
-        return self._proxy(self._reference_rewards()).of(*self._to_label().flat())
 
     def _gold(self, problems: list[Problem], texts: list[str]) -> np.ndarray | None:
         """The true reward where something computes it, [n]."""

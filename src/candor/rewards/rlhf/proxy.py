@@ -103,6 +103,18 @@ class Proxy:
             found[place] = expit(reward - others).mean()
         return found
 
+    def of_reference(self) -> tuple[Floats, list[str]] | None:
+        """Rewards of the reference's completions and the prompt of each, [m] both, if they are this model's.
+
+        None with `par`, which compares a completion with these very ones.
+        """
+        if self._transform == "par" or self._reference is None:
+            return None
+        found = self._reference.by_prompt
+        rewards = np.concatenate(list(found.values()))
+        names = [name for name, values in found.items() for _ in values]
+        return (rewards if self._range is None else np.clip(rewards, *self._range)), names
+
     def raw(self, problems: Sequence[Problem], completions: Sequence[str]) -> Floats:
         """As the model says, without the transform, [n]."""
         prompts = [self._way.prompt(one) for one in problems]
