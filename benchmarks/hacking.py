@@ -6,7 +6,7 @@
 Each seed has its own reference, reward models, labels and policies, in a run folder of its own; finished
 arms are kept. Gains are in standard deviations of the true reward and of the proxy under the reference, on
 held-out questions. "KL, hindsight" is on each seed the weight of KL whose true reward was best, which nobody
-could know.
+could know; "by labels" the one that 200 gold labels of the reference's replies recommend (`foresight`).
 """
 
 from __future__ import annotations
@@ -36,12 +36,21 @@ def in_hindsight(arms: dict[str, dict[str, Any]], prefix: str) -> dict[str, Any]
     )
 
 
+def by_labels(arms: dict[str, dict[str, Any]], prefix: str) -> dict[str, Any]:
+    """The member whose true reward labels of the reference's replies foresee to be the largest, at least."""
+    family = [row for name, row in arms.items() if name.partition("=")[0] == prefix]
+    lows = [row["after"]["foreseen"]["low"] for row in family]
+    return max(zip(family, lows, strict=True), key=lambda one: -float("inf") if one[1] is None else one[1])[0]
+
+
 def table(seeds: list[dict[str, dict[str, Any]]]) -> str:
     """True gain of each arm on each seed, with the mean of its proxy gain, KL and √χ²."""
     names = list(seeds[0])
     rows: dict[str, list[dict[str, Any]]] = {name: [arms[name] for arms in seeds] for name in names}
     rows["KL, hindsight"] = [in_hindsight(arms, "kl") for arms in seeds]
     rows["√χ², hindsight"] = [in_hindsight(arms, "chi2") for arms in seeds]
+    rows["KL, by labels"] = [by_labels(arms, "kl") for arms in seeds]
+    rows["√χ², by labels"] = [by_labels(arms, "chi2") for arms in seeds]
     heads = " | ".join(f"seed {place}" for place in range(len(seeds)))
     lines = [
         f"| arm | {heads} | hacked | proxy, mean | √χ², mean |",

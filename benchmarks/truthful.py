@@ -204,7 +204,7 @@ def run(options: argparse.Namespace) -> None:
     by_prompt = ReferenceRewards({p.id: row for p, row in zip(known.problems, raw, strict=True)})
     sample = reference.draw(held_out[:50], 4, seed=2)
     gold = jury.worth(*sample.flat(), prompts)["gold"]
-    proxies = Proxies(jury.members, prompts, by_prompt, Labelled(*sample.flat(), gold))
+    proxies = Proxies(jury.members, prompts, by_prompt, Labelled(sample, gold))
     print(json.dumps({"auroc": jury.auroc}, indent=1))
     for spec in filter(None, options.arms.split(",")):
         file = options.out / "arms" / f"{spec}-{options.seed}.json"

@@ -66,6 +66,7 @@ def context(evidence: Evidence) -> dict[str, Any]:
             )
             if found
         ],
+        "recommended": _recommended(arms),
         "tables": {"arms": _table(arms), **provenance_tables(evidence)},
         "replies": _replies(arms),
         "explained": [
@@ -228,7 +229,9 @@ def _smoothed(values: Sequence[float], reach: int = 3) -> list[float]:
 
 
 def _table(arms: Sequence[dict[str, Any]]) -> Table | None:
-    columns = ["", "Proxy, σ̃", "True worth", "Change of worth", "KL", "√χ²", "r", "λ, at most"]
+    columns = [
+        "", "Proxy, σ̃", "True worth", "Change of worth", "Foreseen, at least", "KL", "√χ²", "r", "λ, at most"
+    ]  # fmt: skip
     rows = []
     for row in arms:
         after, known = row["after"], row["calibration"]
@@ -241,6 +244,7 @@ def _table(arms: Sequence[dict[str, Any]]) -> Table | None:
                 Cell(
                     wording.shown(change, "change"), wording.interval(change, "change"), wording.sized(change)
                 ),
+                Cell(wording.change(_foreseen(row))),
                 Cell(wording.plain(after["kl"])),
                 Cell(wording.plain(math.sqrt(max(0.0, after["chi2"])))),
                 Cell(wording.plain(known["r_overall"])),
@@ -248,6 +252,24 @@ def _table(arms: Sequence[dict[str, Any]]) -> Table | None:
             ]
         )
     return Table("All arms, on held-out questions", columns, rows) if rows else None
+
+
+def _foreseen(row: dict[str, Any]) -> float | None:
+    return number_of((row["after"].get("foreseen") or {}).get("low"))
+
+
+def _recommended(arms: Sequence[dict[str, Any]]) -> str:
+    """Which weight of √χ² labels of the reference's replies recommend, and what became of it."""
+    known = [(low, row) for row in arms if _name(row) == "chi2" and (low := _foreseen(row)) is not None]
+    if len(known) < 2:
+        return ""
+    low, row = max(known, key=lambda one: one[0])
+    change = estimate_of(row["after"]["gold_change"])
+    return (
+        "Of the weights of √χ², labels of the reference’s replies, which know nothing of any policy’s own, "
+        f"recommend {row['arm']}: they foresee a change of worth of at least {wording.change(low)}. "
+        f"It was {wording.shown(change, 'change')} ({wording.interval(change, 'change')})."
+    )
 
 
 def _replies(arms: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -75,7 +75,7 @@ def cautious_gain(log: Log, calibration: Calibration, *, confidence: float = 0.9
     largest = max(1.0, float(ratio[labelled].max()))
     kept = np.minimum(1.0, largest / ratio)
     ours = shared & log.policy
-    beyond = _beyond((1 - kept)[ours], log.prompt[ours], log.prompts, how)
+    beyond = cut_off((1 - kept)[ours], log.prompt[ours], log.prompts, how)
     gold = _centred(log, log.gold, labelled)[labelled]
     allowance = max(0.0, min(calibration.slope_high, 1e300)) * float(np.ptp(gold)) * beyond.high
     proxy, clipped = _clipped(log, labelled)
@@ -104,8 +104,15 @@ def gains(log: Log, values: Floats, chosen: NDArray[np.bool_]) -> Floats:
     return policy - reference
 
 
-def _beyond(values: Floats, prompt: NDArray[np.int64], count: int, how: dict) -> Limits:
-    """δ with an upper limit that nothing seen does not make 0."""
+def cut_off(values: Floats, prompt: NDArray[np.int64], count: int, how: dict) -> Limits:
+    """δ, the mean of (1 - M/ρ)₊ of the policy's completions; nothing seen does not make its upper limit 0.
+
+    Args:
+        values: of each completion, [n].
+        prompt: which prompt it is of, [n], of so many.
+        count: of the prompts.
+        how: confidence and seed of `limits`.
+    """
     means = prompt_means(values, prompt, count)
     found = limits(means[np.isfinite(means)][:, None], lambda m: m[..., 0], **how)
     never_seen = 1 - (1 - how["confidence"]) ** (1 / len(values))

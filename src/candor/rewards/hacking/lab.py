@@ -103,7 +103,7 @@ class Laboratory:
         by_prompt = dict(zip([one.id for one in known.problems], known.table(rewards.tolist()), strict=True))
         labels = self.recipe.labels
         sample = self.replies(model, self.questions[: labels.prompts], labels.samples, _LABELS)
-        labelled = Labelled(*sample.flat(), self.gold(sample).ravel())
+        labelled = Labelled(sample, self.gold(sample).ravel())
         return Proxies(members, self.way, ReferenceRewards(by_prompt), labelled)
 
     def worth(self, problem: Problem, text: str) -> float:

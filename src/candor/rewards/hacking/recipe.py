@@ -16,7 +16,7 @@ ARMS = (
     *(f"kl={weight}" for weight in (0.02, 0.05, 0.1, 0.2, 0.5, 1)),
     *(f"kl-loss={weight}" for weight in (0.1, 0.5)),
     "chi2",
-    *(f"chi2={share}" for share in (0.5, 0.25, 0.1)),
+    *(f"chi2={share}" for share in (0.5, 0.25, 0.1, 0.05, 0.02)),
     "max-min",
     "mean",
     "worst",

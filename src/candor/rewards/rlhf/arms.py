@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from candor.core.errors import InputError, did_you_mean
 from candor.rewards.calibration import Calibration, calibrate
 from candor.rewards.model import EnsembleReward, RewardModel
+from candor.rewards.replies import Replies
 from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards, Scoring, Transform
-from candor.rl.problem import Problem, Way
+from candor.rl.problem import Way
 from candor.rl.regularizer import ChiSquare, KlLoss, KlPenalty, MaxMin, Regularizer
 
 Floats = NDArray[np.float64]
@@ -66,15 +67,20 @@ class Trusted:
 
     proxy: Proxy
     calibration: Calibration
-    mean: float
+    labelled: Labelled
+    rewards: Floats  # the proxy's, of the labelled replies
+
+    @property
+    def mean(self) -> float:
+        """The proxy's mean under the reference."""
+        return float(self.rewards.mean())
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Replies of the reference with their true worth, [n] each."""
+    """Replies of the reference with their true worth, [n] in the order of `drawn.flat()`."""
 
-    problems: Sequence[Problem]
-    replies: Sequence[str]
+    drawn: Replies
     gold: Floats
 
 
@@ -100,11 +106,11 @@ class Proxies:
             model = EnsembleReward(self._members, combine=arm.name)  # type: ignore[arg-type]
         transform: Transform = "par" if arm.name.startswith("par") else "none"
         proxy = Proxy(model, self._way, transform=transform, reference=self._reference)
-        rewards = proxy.of(self._labelled.problems, self._labelled.replies)
+        problems, texts = self._labelled.drawn.flat()
+        rewards = proxy.of(problems, texts)
         drawn = proxy.of_reference() if model is self._members[0] else None
-        names = [one.id for one in self._labelled.problems]
-        found = calibrate(rewards, self._labelled.gold, names, drawn=drawn)
-        return Trusted(proxy, found, float(rewards.mean()))
+        found = calibrate(rewards, self._labelled.gold, [one.id for one in problems], drawn=drawn)
+        return Trusted(proxy, found, self._labelled, rewards)
 
 
 def regularizer_for(arm: Arm, trusted: Trusted) -> Regularizer:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candor.core.statistics import bootstrap, paired_difference
+from candor.rewards.foresight import Completions, foresee
 from candor.rewards.replies import Replies, Writer
 from candor.rewards.rlhf.arms import Trusted
 from candor.rewards.rlhf.selection import best_of_weights, choose_n, pessimistic_weights
@@ -41,15 +42,28 @@ def judged(
 
     Returns:
         Plain numbers and estimates: gold before and after with its change, the proxy's change, both in
-        standard deviations under the reference, KL, χ², the share of effective samples, a few replies.
+        standard deviations under the reference, KL, χ², the share of effective samples, a few replies; and
+        the change of gold that the labelled replies of the reference foresee (`foresight`).
     """
     drawn = {"before": reference.draw(problems, samples, seed=seed)}
     drawn["after"] = policy.draw(problems, samples, seed=seed)
     ratios = {name: policy.logprobs(one) - reference.logprobs(one) for name, one in drawn.items()}
     true = {name: gold(one).mean(axis=1) for name, one in drawn.items()}
-    proxy = {name: one.table(trusted.proxy.of(*one.flat())).mean(axis=1) for name, one in drawn.items()}
+    rewards = {name: one.table(trusted.proxy.of(*one.flat())) for name, one in drawn.items()}
+    proxy = {name: one.mean(axis=1) for name, one in rewards.items()}
+    labelled = trusted.labelled.drawn
+    known = policy.logprobs(labelled) - reference.logprobs(labelled)
+    sides = [
+        Completions(values.ravel(), [problem.id for problem in one.flat()[0]], ratio)
+        for values, one, ratio in (
+            (trusted.rewards, labelled, known),
+            *((rewards[name], drawn[name], ratios[name]) for name in ("before", "after")),
+        )
+    ]
+    foreseen = foresee(trusted.calibration, sides[0], trusted.labelled.gold, *sides[1:])
     return {
         **_changes(trusted, proxy, true),
+        "foreseen": foreseen.as_dict(),
         "kl": divergence.kl(ratios["after"]),
         "chi2": divergence.chi2_pooled(ratios["after"], ratios["before"]),
         "effective": divergence.effective_samples(ratios["before"]) / ratios["before"].size,
