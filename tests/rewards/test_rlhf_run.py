@@ -16,6 +16,7 @@ from candor.core.run import Run
 from candor.model.load import save_checkpoint
 from candor.report import render_report
 from candor.rewards.audit.log import Entry
+from candor.rewards.foresight import Foreseen
 from candor.rewards.model import RewardModel, load_reward, save_reward, train_reward
 from candor.rewards.replies import Replies
 from candor.rewards.rlhf import pipeline
@@ -23,6 +24,7 @@ from candor.rewards.rlhf.labels import labels_by_hand
 from candor.rewards.rlhf.needs import need_variation
 from candor.rewards.rlhf.pipeline import RlhfRun
 from candor.rewards.rlhf.recipe import RlhfRecipe
+from candor.rewards.rlhf.trials import Trials
 from candor.rl.problem import Problem
 from counting_rewards import LETTERS, TINY, counting_pairs, tiny
 
@@ -335,3 +337,97 @@ def test_more_labels_are_read_where_the_first_ones_showed_nothing(tmp_path: Path
     write_jsonl(file, rows)
     first.complete()
     assert read_json(first.run.path("calibration.json"))["labels"] == 48
+
+
+def test_of_several_shares_that_policy_is_kept_whose_gain_labels_foresee(
+    parts: Parts, tmp_path: Path
+) -> None:
+    shares = (1.0, 0.2, 0.01)
+    recipe = parts.recipe(**{"calibration.shares": list(shares)})
+    run = Run.start(tmp_path / "run", recipe)
+    RlhfRun(run, Reporter("quiet")).complete()
+    choice, metrics = read_json(run.path("choice.json")), read_json(run.path("metrics.json"))
+    assert [one["share"] for one in choice["trials"]] == list(shares)
+    lows = [one["foreseen"]["low"] for one in choice["trials"]]
+    assert choice["share"] == shares[int(np.argmax(lows))] and len(set(lows)) == 3
+    assert metrics["choice"] == choice
+    weight = metrics["calibration"]["found"]["residual_sd"]  # with the estimate of λ, not its limit
+    assert metrics["weight"] == pytest.approx(choice["share"] * weight)
+    assert not run.path("training").exists() and run.path("checkpoint/config.json").exists()
+    steps = [row for _, row in read_json_lines(run.path("events.jsonl")) if row["event"] == "step"]
+    assert [(row["share"], row["step"]) for row in steps] == [(s, i) for s in shares for i in (1, 2, 3, 4)]
+    # The policy that was kept is the one of that weight alone.
+    alone = Run.start(tmp_path / "alone", parts.recipe(**{"calibration.shares": [choice["share"]]}))
+    RlhfRun(alone, Reporter("quiet")).complete()
+    kept, other = (read_jsonl(one.path("log.jsonl"), Entry) for one in (run, alone))
+    assert kept == other
+    assert [row for _, row in read_json_lines(run.path("samples.jsonl"))] == [
+        row for _, row in read_json_lines(alone.path("samples.jsonl"))
+    ]
+    page = render_report(run.folder).read_text()
+    assert "foresee of each policy" in page and "(kept)" in page
+    assert "foresee of each policy" not in render_report(alone.folder).read_text()
+
+
+def test_a_run_that_is_killed_between_two_shares_goes_on_with_what_is_left(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"calibration.shares": [1.0, 0.2]}
+    whole = Run.start(tmp_path / "whole", parts.recipe(**words))
+    RlhfRun(whole, Reporter("quiet")).complete()
+    killed = Run.start(tmp_path / "killed", parts.recipe(**words))
+    trained = RlhfRun.trained
+
+    def second_dies(self, share: float, on_step=None):
+        if share < 1:
+            raise KeyboardInterrupt
+        return trained(self, share, on_step)
+
+    monkeypatch.setattr(RlhfRun, "trained", second_dies)
+    with pytest.raises(KeyboardInterrupt):
+        RlhfRun(killed, Reporter("quiet")).complete()
+    killed.close()
+    monkeypatch.undo()
+    again = RlhfRun(Run.open(tmp_path / "killed", RlhfRecipe), Reporter("quiet"))
+    assert again.trials.remaining() == [0.2]
+    again.complete()
+    for name in ("choice.json", "audit.json"):
+        assert read_json(again.run.path(name)) == read_json(whole.path(name))
+
+
+@pytest.mark.parametrize("gone", ["nothing", "checkpoint moved", "trials removed"])
+def test_a_choice_is_kept_wherever_it_was_interrupted(tmp_path: Path, gone: str) -> None:
+    trials = Trials(tmp_path, (1.0, 0.5))
+    for share, low in ((1.0, 0.1), (0.5, 0.3)):
+        (trials.of(share) / "checkpoint").mkdir(parents=True)
+        (trials.of(share) / "checkpoint" / "weights").write_text(str(share))
+        (trials.of(share) / "samples.jsonl").write_text(f"{share}\n")
+        assert share in trials.remaining()
+        trials.done(share, Foreseen(0.4, low, 9.0, 0.0, 20))
+        assert share not in trials.remaining()
+    if gone != "nothing":
+        trials.choose()
+        if gone == "checkpoint moved":  # and the rest is there again
+            (trials.of(0.5)).mkdir(parents=True)
+            (tmp_path / "samples.jsonl").replace(trials.of(0.5) / "samples.jsonl")
+    assert trials.remaining() == []
+    assert trials.choose()["share"] == 0.5
+    assert (tmp_path / "checkpoint" / "weights").read_text() == "0.5"
+    assert (tmp_path / "samples.jsonl").read_text() == "0.5\n"
+    assert not (tmp_path / "training").exists() and trials.remaining() == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"calibration.shares": []},
+        {"calibration.shares": [1.0, 1.0]},
+        {"calibration.shares": [0.0]},
+        {"calibration.shares": [2.0]},
+        {"calibration.shares": [1.0, 0.5], "rl.regularizer.weight": 0.1},
+        {"calibration.shares": [0.5], "rl.regularizer.name": "kl", "rl.regularizer.weight": 0.1},
+    ],
+)
+def test_shares_that_mean_nothing_are_refused(parts: Parts, words: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="shares"):
+        parts.recipe(**words)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+
+from candor.core.errors import InputError
 
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="The run's folder; an unfinished run in it is continued.")
@@ -42,3 +45,22 @@ ApiKey = Annotated[
         "variable is the safer way: other users of the machine see a command's arguments.",
     ),
 ]
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def numbers(text: str, option: str, kind: Callable[[str], _Number], example: str) -> list[_Number]:
+    """A list as it is typed, with commas.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"'{text}' is no list of {'whole ' if kind is int else ''}numbers",
+            field=option,
+            fix=f"write for example {option} {example}",
+        ) from error

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from candor.cli.finish import finish
-from candor.cli.options import Json, Out, RecipeFile, Set
+from candor.cli.options import Json, Out, RecipeFile, Set, numbers
 from candor.core.processes import rank
 
 
@@ -42,6 +42,14 @@ def rlhf(
             "--weight", min=0, help="Of chi2, kl, kl-loss; chi2 without one finds it from gold labels."
         ),
     ] = None,
+    shares: Annotated[
+        str | None,
+        typer.Option(
+            "--shares",
+            help="Shares of chi2's λ to try, `1,0.5,0.25,0.1`: a training each, and the policy is kept whose "
+            "gain the labels foresee to be the largest.",
+        ),
+    ] = None,
     gold: Annotated[
         str | None,
         typer.Option(
@@ -71,8 +79,9 @@ def rlhf(
     it hard finds what the proxy likes and you don't. With `chi2` the policy maximises
     reward - λ · √χ²(policy‖model), and λ = (deviation of the reward) · √(1 - r²) makes that a lower bound of
     the true gain: no label of the policy's own replies is needed. r comes from gold labels of the *model's*
-    replies, 50 prompts × 4 by default. The run stops once with a file to-label.jsonl for you to fill in (or
-    takes --gold), and goes on when you give the same command again.
+    replies, 50 prompts × 4 by default. That λ is safe and dear; with `--shares` smaller ones are tried,
+    too, and what each policy gains is foreseen from the same labels. The run stops once with a file
+    to-label.jsonl for you to fill in (or takes --gold), and goes on when you give the same command again.
 
     At the end both are asked the held-out prompts, and an audit says what that shows: whether the gain is
     certified, and what would settle it if not.
@@ -93,6 +102,7 @@ def rlhf(
         "gold": gold,
         "rl.regularizer.name": regularizer,
         "rl.regularizer.weight": weight,
+        "calibration.shares": None if shares is None else numbers(shares, "--shares", float, "1,0.5,0.25"),
         "rl.steps": steps,
         "rl.max_tokens": max_tokens,
     }

@@ -11,8 +11,7 @@ from rich.table import Table
 from candor.cli.emerge import emerge
 from candor.cli.estimates import percent
 from candor.cli.finish import finish
-from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template
-from candor.core.errors import InputError
+from candor.cli.options import Json, Model, Out, RecipeFile, Set, Template, numbers
 
 app = typer.Typer(
     help="Tokens to think: one model asked the same problems in several ways.", no_args_is_help=True
@@ -73,7 +72,7 @@ def evaluate(
         "ask.tasks": _listed(tasks),
         "ask.problems": problems,
         "ask.shown": shown,
-        "answer.budgets": _numbers(budgets),
+        "answer.budgets": _budgets(budgets),
         "seed": seed,
     }
     settings = read_recipe(ThinkRecipe, recipe, overrides or (), options)
@@ -96,17 +95,10 @@ def _listed(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _numbers(text: str | None) -> list[int] | None:
+def _budgets(text: str | None) -> list[int] | None:
     if text is None or text.strip() == "none":
         return None if text is None else []
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(
-            f"'{text}' is no list of whole numbers",
-            field="--budgets",
-            fix="write for example --budgets 4,16,64",
-        ) from error
+    return numbers(text, "--budgets", int, "4,16,64")
 
 
 def show(metrics: dict[str, Any]) -> None:

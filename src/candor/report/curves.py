@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +31,14 @@ class Curve:
     caption: str
 
 
-def curves(evidence: Evidence, wanted: Sequence[Curve]) -> list[Figure]:
-    """The plots of which a run has at least two steps."""
+def curves(
+    evidence: Evidence, wanted: Sequence[Curve], shown: Callable[[dict[str, Any]], bool] = lambda event: True
+) -> list[Figure]:
+    """The plots of which a run has at least two steps; `shown` picks steps of one of several trainings."""
     points: dict[float, dict[str, Any]] = {}
     for event in evidence.events:
         step = number_of(event.get("step"))
-        if event.get("event") == "step" and step is not None:
+        if event.get("event") == "step" and step is not None and shown(event):
             points[step] = event  # a killed run made some again
     rows = [row for _, row in sorted(points.items())]
     return [found for one in wanted if (found := curve(one, rows))]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from candor.report import audit_page, outcome_figures
+from candor.report import audit_page, outcome_figures, wording
 from candor.report.curves import Curve, curves
-from candor.report.evidence import Evidence
+from candor.report.evidence import Evidence, number_of
 from candor.report.provenance import provenance, provenance_tables
+from candor.report.tables import Cell, Table
 from candor.report.template import rendered
 
 SECTIONS = (
@@ -79,6 +80,7 @@ def render_rlhf_page(evidence: Evidence) -> str:
 
 def context(evidence: Evidence) -> dict[str, Any]:
     """Everything that the template shows: the audit's own page, and what is the run's."""
+    share = evidence.at("choice", "share")
     audited = audit_page.context(replace(evidence, metrics=evidence.table("audit")))
     return {
         **audited,
@@ -86,7 +88,8 @@ def context(evidence: Evidence) -> dict[str, Any]:
         "sections": SECTIONS,
         "lead": lead(evidence),
         "meaning": audited["lead"],
-        "curves": curves(evidence, _CURVES),
+        "curves": curves(evidence, _CURVES, lambda event: event.get("share") in (None, share)),
+        "trials": _trials(evidence),
         "figures": {**audited["figures"], "timings": outcome_figures.timings(evidence)},
         "tables": {**audited["tables"], **provenance_tables(evidence)},
         "replies": evidence.rows("replies"),
@@ -105,3 +108,25 @@ def lead(evidence: Evidence) -> str:
     if isinstance(weight, int | float) and regularizer in ("chi2", "kl", "kl-loss"):
         held += f" with a weight of {weight:.3g}"
     return f"The policy learned from the reward model {evidence.text('reward')}, {held}."
+
+
+def _trials(evidence: Evidence) -> Table | None:
+    """What the labels foresaw of each policy that was tried."""
+    trials = evidence.rows("choice", "trials")
+    if len(trials) < 2:
+        return None
+    rows = []
+    for trial in trials:
+        foreseen = trial.get("foreseen") or {}
+        gain, low, effective = (number_of(foreseen.get(key)) for key in ("gain", "low", "effective"))
+        kept = " (kept)" if trial.get("share") == evidence.at("choice", "share") else ""
+        rows.append(
+            [
+                Cell(f"{wording.plain(number_of(trial.get('share')))} λ{kept}"),
+                Cell(wording.change(gain)),
+                Cell("none" if low is None else wording.change(low)),
+                Cell(f"{wording.plain(effective)} of {foreseen.get('labels', 0)}"),
+            ]
+        )
+    columns = ["Weight", "Foreseen gain by gold", "At least", "Labels that stand for it"]
+    return Table("What gold labels of the reference’s replies foresee of each policy", columns, rows)

@@ -42,6 +42,11 @@ class Completions:
     prompts: Sequence[str] | NDArray[np.generic]
     log_ratio: ArrayLike | None = None
 
+    def at(self, chosen: NDArray[np.bool_]) -> Completions:
+        """Some of them."""
+        ratio = None if self.log_ratio is None else np.asarray(self.log_ratio)[chosen]
+        return Completions(np.asarray(self.proxy)[chosen], np.asarray(self.prompts)[chosen], ratio)
+
 
 @dataclass(frozen=True)
 class Foreseen:

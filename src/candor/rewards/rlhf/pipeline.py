@@ -2,7 +2,8 @@
 
 reference.jsonl                        reference   replies of the model as it is to the held-out prompts
 to-label.jsonl, calibration.json       calibrate   how far the reward is to be trusted: λ and r
-samples.jsonl, checkpoint/             learn       the policy; events.jsonl has each step
+samples.jsonl, checkpoint/             learn       the policy; events.jsonl has each step, and choice.json
+                                                   says what the labels foresee (`trials`)
 log.jsonl, audit.json, metrics.json    evaluate    both on the held-out prompts, audited
 """
 
@@ -27,6 +28,7 @@ from candor.rewards.audit.log import Entry, as_log
 from candor.rewards.audit.verdict import audit
 from candor.rewards.audit.words import as_json, headline
 from candor.rewards.calibration import Calibration, calibrate
+from candor.rewards.foresight import Completions, Foreseen, foresee
 from candor.rewards.model import load_reward, need_rewards
 from candor.rewards.replies import Replies, Writer
 from candor.rewards.rlhf.labels import gold_of, labels_by_hand, no_labels
@@ -34,6 +36,7 @@ from candor.rewards.rlhf.needs import need_prompts, need_variation, not_shown
 from candor.rewards.rlhf.prompts import PromptSet, read_prompts
 from candor.rewards.rlhf.proxy import Proxy, ReferenceRewards, need_scorer
 from candor.rewards.rlhf.recipe import ProxySettings, RlhfRecipe
+from candor.rewards.rlhf.trials import CHOICE, Trials
 from candor.rl.kept import event_of, keep_up_to
 from candor.rl.loop import RlResult, RlStep, train_policy
 from candor.rl.problem import Problem
@@ -79,6 +82,7 @@ class RlhfRun:
         divided = ProblemSet.of(self.prompts, held_out=held_out, shots=0, seed=self.recipe.seed)
         divided.step(0, self.settings.prompts)  # too few for a step: say so now
         self.held_out = divided.held_out
+        self.trials = Trials(run.folder, self.recipe.calibration.shares)
         self._warned = False
 
     def complete(self) -> None:
@@ -169,17 +173,36 @@ class RlhfRun:
         self._regularizer()  # here, so that the same command reads the labels again if these don't do
 
     def learn(self) -> None:
-        """Train the policy."""
-        folder, samples = self.run.path("training"), self.run.path("samples.jsonl")
-        done = int((read_notes(folder) or {"step": 0})["step"])
+        """Train the policy: one for each share of λ, and keep one."""
+        for share in self.trials.remaining():
+            folder = self.trials.of(share)
+            self._learn(share, folder)
+            foreseen = self._foreseen(folder / "checkpoint")
+            if foreseen is not None:
+                self.reporter.say(
+                    f"with {share:g} λ the labels foresee a gain of {foreseen.gain:.3g} by gold "
+                    f"(at least {foreseen.low:.3g})"
+                )
+            self.trials.done(share, foreseen)
+            clear_state(folder / "state")
+        choice = self.trials.choose()
+        if len(choice["trials"]) > 1:
+            self.reporter.say(f"kept: the policy with {choice['share']:g} λ")
+
+    def _learn(self, share: float, folder: Path) -> None:
+        samples, several = folder / "samples.jsonl", len(self.recipe.calibration.shares) > 1
+        folder.mkdir(parents=True, exist_ok=True)
+        done = int((read_notes(folder / "state") or {"step": 0})["step"])
         keep_up_to(samples, done)
         with (
-            self.reporter.bar("learning", self.settings.steps, start=done) as bar,
+            self.reporter.bar(
+                f"learning, {share:g} λ" if several else "learning", self.settings.steps, start=done
+            ) as bar,
             samples.open("a", encoding="utf-8") as file,
         ):
 
             def on_step(step: RlStep, rollouts: Rollouts) -> None:
-                self.run.event("step", **event_of(step))
+                self.run.event("step", **event_of(step), **({"share": share} if several else {}))
                 for one in rollouts.samples[: self.settings.kept_samples]:
                     row = {
                         "step": step.step,
@@ -191,26 +214,52 @@ class RlhfRun:
                 bar.progress(step.step, step.steps, _note(step))
                 self._warn(step)
 
-            result = self.trained(on_step)
-        save_checkpoint(result.model, self.tokenizer, self.run.path("checkpoint"))
-        clear_state(folder)
+            result = self.trained(share, on_step)
+        save_checkpoint(result.model, self.tokenizer, folder / "checkpoint")
 
-    def trained(self, on_step: Callable[[RlStep, Rollouts], None] | None = None) -> RlResult:
-        """Train the policy, or go on with it; under torchrun every process calls this."""
+    def trained(self, share: float, on_step: Callable[[RlStep, Rollouts], None] | None = None) -> RlResult:
+        """Train a policy, or go on with it; under torchrun every process calls this."""
         proxy = self._proxy(self._reference_rewards())
         return train_policy(
             self.recipe.model.load(), self.tokenizer, self.prompts, self.prompts, self.settings,
-            proxy, self.run.path("training"), on_step, regularizer=self._regularizer(), force=True,
+            proxy, self.trials.of(share) / "state", on_step, regularizer=self._regularizer(share), force=True,
         )  # fmt: skip
+
+    def _foreseen(self, checkpoint: Path) -> Foreseen | None:
+        """What the labels foresee of a policy; None where it is the only one."""
+        if len(self.recipe.calibration.shares) == 1:
+            return None
+        found = read_json(self.run.path("calibration.json"))
+        labelled, drawn = self._to_label(), self._reference_replies(held_out=True)
+        policy, after = self._policy(checkpoint)
+        ratios = [policy.logprobs(labelled), policy.logprobs(after)]
+        del policy
+        return_freed_memory()
+        reference = self._writer(self.recipe.model.load())
+        ratios = [one - reference.logprobs(of) for one, of in zip(ratios, (labelled, after), strict=True)]
+        proxy = self._proxy(self._reference_rewards())
+        gold = np.array(found["gold"], np.float64)
+        chosen = np.isfinite(gold)
+        sides = [
+            Completions(proxy.of(*replies.flat()), np.array([one.id for one in replies.flat()[0]]), ratio)
+            for replies, ratio in ((labelled, ratios[0]), (drawn, None), (after, ratios[1]))
+        ]
+        return foresee(
+            Calibration.of(found["found"]), sides[0].at(chosen), gold[chosen], sides[1], sides[2],
+            confidence=self.recipe.calibration.confidence,
+        )  # fmt: skip
+
+    def _policy(self, checkpoint: Path) -> tuple[Writer, Replies]:
+        """A policy and its replies to the held-out prompts."""
+        policy = self._writer(self.recipe.model.model_copy(update={"name": str(checkpoint)}).load())
+        return policy, policy.draw(self.held_out, self.settings.held_out_samples, seed=self._seed(_POLICY))
 
     def evaluate(self) -> None:
         """Both on the held-out prompts, with an audit of what that says."""
         drawn = self._reference_replies(held_out=True)
-        policy_model = self.recipe.model.model_copy(update={"name": str(self.run.path("checkpoint"))}).load()
-        policy = self._writer(policy_model)
-        after = policy.draw(self.held_out, self.settings.held_out_samples, seed=self._seed(_POLICY))
+        policy, after = self._policy(self.run.path("checkpoint"))
         under_policy = [policy.logprobs(drawn), policy.logprobs(after)]
-        del policy, policy_model
+        del policy
         return_freed_memory()
         reference = self._writer(self.recipe.model.load())
         under_reference = [reference.logprobs(drawn), reference.logprobs(after)]
@@ -246,7 +295,8 @@ class RlhfRun:
             "held_out": len(self.held_out),
             "calibration": read_json(self.run.path("calibration.json")),
             "audit": verdict,
-            "weight": getattr(self._regularizer(), "weight", None),
+            "weight": getattr(self._regularizer(self._choice()["share"]), "weight", None),
+            "choice": self._choice(),
             "replies": [
                 {"prompt": problem.question, "before": one[:_SHOWN], "after": other[:_SHOWN]}
                 for problem, one, other in zip(
@@ -259,8 +309,11 @@ class RlhfRun:
             },
         }
 
-    def _regularizer(self) -> Regularizer | None:
-        """What holds the policy back, with a weight from the labels where none is given."""
+    def _choice(self) -> dict[str, Any]:
+        return read_json(self.run.path(CHOICE))
+
+    def _regularizer(self, share: float = 1.0) -> Regularizer | None:
+        """What holds the policy back, with this share of the labels' λ where no weight is given."""
         chosen, found = self.recipe.rl.regularizer, read_json(self.run.path("calibration.json"))
         if "found" not in found:
             return regularizer_of(chosen)
@@ -269,7 +322,7 @@ class RlhfRun:
             weight = known.weight_high if cautious else known.weight
             if known.r_low <= 0 and cautious:
                 raise not_shown(known, known.r, known.r_low, "within prompts")
-            return regularizer_of(chosen.model_copy(update={"weight": weight}))
+            return regularizer_of(chosen.model_copy(update={"weight": share * weight}))
         r = known.r_overall_low if cautious else known.r_overall
         if chosen.name == "max-min" and not r > 0:
             raise not_shown(known, known.r_overall, known.r_overall_low, "over all prompts")
@@ -355,7 +408,9 @@ def work_along(folder: Path) -> None:
     wait_for(folder, "calibrate")
     run = Run.open(folder, RlhfRecipe)
     if not run.done("learn"):
-        RlhfRun(run, Reporter("quiet")).trained()
+        made = RlhfRun(run, Reporter("quiet"))
+        for share in made.trials.remaining():
+            made.trained(share)
 
 
 def _note(step: RlStep) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from candor.core.recipe import Settings
 from candor.rewards.rlhf.proxy import Transform
@@ -34,6 +34,23 @@ class CalibrationSettings(Settings):
     samples: int = Field(default=4, ge=2, description="Labelled replies of each.")
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Of the limits.")
     cautious: bool = Field(default=True, description="Take the lower confidence limit of r, and λ at it.")
+    shares: tuple[float, ...] = Field(
+        default=(1.0,),
+        min_length=1,
+        description="Shares of λ to train with, each a training of its own; that policy is kept whose gain "
+        "the labels foresee to be the largest, at least.",
+    )
+
+    @field_validator("shares")
+    @classmethod
+    def _are_weights(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if len({f"{share:g}" for share in shares}) < len(shares) or not all(
+            0 < share <= 1 for share in shares
+        ):
+            raise ValueError(
+                "shares have to differ and to lie above 0 and at most at 1, such as [1, 0.5, 0.25]"
+            )
+        return shares
 
 
 class RlhfRecipe(Settings):
@@ -73,6 +90,11 @@ class RlhfRecipe(Settings):
             raise ValueError(
                 f"rl.regularizer.weight is needed with {name} (--weight, in units of the reward); chi2's is "
                 "found from gold labels"
+            )
+        if self.calibration.shares != (1.0,) and (name != "chi2" or weight is not None):
+            raise ValueError(
+                "calibration.shares are of the λ that labels give chi2: leave them out with another "
+                "regularizer or a weight of your own"
             )
         if self.rl.held_out_samples < 2:
             raise ValueError(
