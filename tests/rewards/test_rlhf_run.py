@@ -395,6 +395,24 @@ def test_a_run_that_is_killed_between_two_shares_goes_on_with_what_is_left(
         assert read_json(again.run.path(name)) == read_json(whole.path(name))
 
 
+def test_shares_of_a_weight_of_ones_own_need_labels_too(parts: Parts, tmp_path: Path) -> None:
+    words = {
+        "rl.regularizer.name": "kl",
+        "rl.regularizer.weight": 0.5,
+        "calibration.shares": [1, 0.1],
+        "rl.steps": 1,
+    }
+    with pytest.raises(CandorError, match="gold labels"):
+        RlhfRun(
+            Run.start(tmp_path / "without", parts.recipe(**words, gold=None)), Reporter("quiet")
+        ).complete()
+    run = Run.start(tmp_path / "run", parts.recipe(**words))
+    RlhfRun(run, Reporter("quiet")).complete()
+    metrics = read_json(run.path("metrics.json"))
+    assert metrics["weight"] == pytest.approx(0.5 * metrics["choice"]["share"])
+    assert all(one["foreseen"]["labels"] == 48 for one in metrics["choice"]["trials"])
+
+
 @pytest.mark.parametrize("gone", ["nothing", "checkpoint moved", "trials removed"])
 def test_a_choice_is_kept_wherever_it_was_interrupted(tmp_path: Path, gone: str) -> None:
     trials = Trials(tmp_path, (1.0, 0.5))
@@ -424,8 +442,8 @@ def test_a_choice_is_kept_wherever_it_was_interrupted(tmp_path: Path, gone: str)
         {"calibration.shares": [1.0, 1.0]},
         {"calibration.shares": [0.0]},
         {"calibration.shares": [2.0]},
-        {"calibration.shares": [1.0, 0.5], "rl.regularizer.weight": 0.1},
-        {"calibration.shares": [0.5], "rl.regularizer.name": "kl", "rl.regularizer.weight": 0.1},
+        {"calibration.shares": [1.0, 0.5], "rl.regularizer.name": "none"},
+        {"calibration.shares": [0.5], "rl.regularizer.name": "max-min"},
     ],
 )
 def test_shares_that_mean_nothing_are_refused(parts: Parts, words: dict[str, object]) -> None:

@@ -46,8 +46,8 @@ def rlhf(
         str | None,
         typer.Option(
             "--shares",
-            help="Shares of chi2's λ to try, `1,0.5,0.25,0.1`: a training each, and the policy is kept whose "
-            "gain the labels foresee to be the largest.",
+            help="Shares of the weight to try, `1,0.5,0.25,0.1`: a training each, and the policy is kept "
+            "whose gain by gold the labels foresee to be the largest.",
         ),
     ] = None,
     gold: Annotated[

@@ -130,6 +130,7 @@ class RlhfRun:
         """
         wanted = self.recipe.rl.regularizer
         needed = wanted.name == "max-min" or (wanted.name == "chi2" and wanted.weight is None)
+        needed = needed or len(self.recipe.calibration.shares) > 1
         labelled, proxy = self._to_label(), self._proxy(self._reference_rewards())
         rewards = proxy.of(*labelled.flat())
         gold = self._gold(*labelled.flat())
@@ -313,12 +314,14 @@ class RlhfRun:
         return read_json(self.run.path(CHOICE))
 
     def _regularizer(self, share: float = 1.0) -> Regularizer | None:
-        """What holds the policy back, with this share of the labels' λ where no weight is given."""
+        """What holds the policy back, with a share of its weight; chi2's is from labels, if not given."""
         chosen, found = self.recipe.rl.regularizer, read_json(self.run.path("calibration.json"))
+        if chosen.weight is not None and chosen.name != "max-min":
+            return regularizer_of(chosen.model_copy(update={"weight": share * chosen.weight}))
         if "found" not in found:
             return regularizer_of(chosen)
         known, cautious = Calibration.of(found["found"]), self.recipe.calibration.cautious
-        if chosen.name == "chi2" and chosen.weight is None:
+        if chosen.name == "chi2":
             weight = known.weight_high if cautious else known.weight
             if known.r_low <= 0 and cautious:
                 raise not_shown(known, known.r, known.r_low, "within prompts")

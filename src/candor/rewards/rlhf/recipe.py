@@ -37,8 +37,8 @@ class CalibrationSettings(Settings):
     shares: tuple[float, ...] = Field(
         default=(1.0,),
         min_length=1,
-        description="Shares of λ to train with, each a training of its own; that policy is kept whose gain "
-        "the labels foresee to be the largest, at least.",
+        description="Shares of the weight (chi2's λ, or --weight) to train with, each a training of its own; "
+        "that policy is kept whose gain by gold the labels foresee to be the largest, at least.",
     )
 
     @field_validator("shares")
@@ -91,10 +91,9 @@ class RlhfRecipe(Settings):
                 f"rl.regularizer.weight is needed with {name} (--weight, in units of the reward); chi2's is "
                 "found from gold labels"
             )
-        if self.calibration.shares != (1.0,) and (name != "chi2" or weight is not None):
+        if self.calibration.shares != (1.0,) and name in ("none", "max-min"):
             raise ValueError(
-                "calibration.shares are of the λ that labels give chi2: leave them out with another "
-                "regularizer or a weight of your own"
+                f"calibration.shares are of a weight, and {name} has none: chi2, kl and kl-loss do"
             )
         if self.rl.held_out_samples < 2:
             raise ValueError(
