@@ -129,8 +129,7 @@ def _data(folder: Path) -> None:
         {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "Well, yes."}]}
         for text in _requests()
     ]
-    for name in ("chats.jsonl", "FILE"):
-        write_jsonl(folder / name, chats)
+    write_jsonl(folder / "chats.jsonl", chats)
     prompts = list(_requests())
     write_jsonl(folder / "prompts.jsonl", ({"prompt": text} for text in prompts))
     write_text(folder / "prompts.txt", "".join(f"{text}\n" for text in prompts[:8]))

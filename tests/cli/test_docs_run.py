@@ -31,7 +31,7 @@ from doc_workspace import fill, make_models
 SCALE = {
     "base": (
         "corpus.sources=[{embedded='facts'}, {embedded='conversations', documents=20, filtered=false}]",
-        "corpus.stated=[[0, 4], [3, 20], [40, 8]]", "corpus.passages=2", "corpus.repeated=[3]",
+        "corpus.stated=[[0, 4], [3, 12], [40, 24]]", "corpus.passages=2", "corpus.repeated=[3]",
         "corpus.validation=0.2", "tokenizer.vocabulary=1024", "tokenizer.compare=[]",
         "model.depth=2", "train.epochs=2.0", "train.batch_tokens=2048", "train.micro_batch_tokens=2048",
         "evaluate.bytes=10000", "evaluate.during=0", "evaluate.models=[]", "evaluate.sample_tokens=4",
