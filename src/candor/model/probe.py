@@ -70,8 +70,8 @@ class LinearProbe:
         if not file.is_file():
             raise CandorError(
                 f"{folder}: this checkpoint has no uncertainty probe (candor_probe.json)",
-                fix="use the checkpoint folder of a finished `candor knowledge run`; one makes no probe if its "
-                "engine gives no hidden states, or next to no answer was right",
+                fix="use the checkpoint folder of a finished `candor knowledge run`; it makes no probe "
+                "if its engine gives no hidden states, or next to no answer was right",
             )
         fields: dict[str, Any] = read_json(file)
         fields.pop("format", None)

@@ -122,11 +122,11 @@ def _trials(evidence: Evidence) -> Table | None:
         kept = " (kept)" if trial.get("share") == evidence.at("choice", "share") else ""
         rows.append(
             [
-                Cell(f"{wording.plain(number_of(trial.get('share')))} λ{kept}"),
+                Cell(f"{wording.plain(number_of(trial.get('share')))}{kept}"),
                 Cell(wording.change(gain)),
                 Cell("none" if low is None else wording.change(low)),
                 Cell(f"{wording.plain(effective)} of {foreseen.get('labels', 0)}"),
             ]
         )
-    columns = ["Weight", "Foreseen gain by gold", "At least", "Labels that stand for it"]
+    columns = ["Share of the weight", "Foreseen gain by gold", "At least", "Labels that stand for it"]
     return Table("What gold labels of the reference’s replies foresee of each policy", columns, rows)

@@ -174,21 +174,21 @@ class RlhfRun:
         self._regularizer()  # here, so that the same command reads the labels again if these don't do
 
     def learn(self) -> None:
-        """Train the policy: one for each share of λ, and keep one."""
+        """Train the policy: one for each share of the weight, and keep one."""
         for share in self.trials.remaining():
             folder = self.trials.of(share)
             self._learn(share, folder)
             foreseen = self._foreseen(folder / "checkpoint")
             if foreseen is not None:
                 self.reporter.say(
-                    f"with {share:g} λ the labels foresee a gain of {foreseen.gain:.3g} by gold "
+                    f"with {share:g} of the weight the labels foresee a gain of {foreseen.gain:.3g} by gold "
                     f"(at least {foreseen.low:.3g})"
                 )
             self.trials.done(share, foreseen)
             clear_state(folder / "state")
         choice = self.trials.choose()
         if len(choice["trials"]) > 1:
-            self.reporter.say(f"kept: the policy with {choice['share']:g} λ")
+            self.reporter.say(f"kept: the policy with {choice['share']:g} of the weight")
 
     def _learn(self, share: float, folder: Path) -> None:
         samples, several = folder / "samples.jsonl", len(self.recipe.calibration.shares) > 1
@@ -197,7 +197,9 @@ class RlhfRun:
         keep_up_to(samples, done)
         with (
             self.reporter.bar(
-                f"learning, {share:g} λ" if several else "learning", self.settings.steps, start=done
+                f"learning, {share:g} of the weight" if several else "learning",
+                self.settings.steps,
+                start=done,
             ) as bar,
             samples.open("a", encoding="utf-8") as file,
         ):

@@ -1,4 +1,4 @@
-"""Policies trained with several shares of λ, of which the labels choose one.
+"""Policies trained with several shares of a weight, of which the labels choose one.
 
 training/SHARE/state, samples.jsonl     while one learns
 training/SHARE/checkpoint, trial.json   when it has
@@ -25,7 +25,7 @@ class Trials:
 
     Args:
         folder: of the run.
-        shares: of λ, in the order in which they are tried; the first one is kept if none foresees anything.
+        shares: of the weight, in the order in which they are tried; the first is kept if none foresees anything.
     """
 
     def __init__(self, folder: Path, shares: tuple[float, ...]) -> None:
