@@ -25,7 +25,7 @@ class Trials:
 
     Args:
         folder: of the run.
-        shares: of the weight, in the order in which they are tried; the first is kept if none foresees anything.
+        shares: of the weight, in the order in which they are tried; the first is kept if nothing is foreseen.
     """
 
     def __init__(self, folder: Path, shares: tuple[float, ...]) -> None:
