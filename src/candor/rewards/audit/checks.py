@@ -33,7 +33,7 @@ _BRIEFLY = {
     "truncated sampling": "some completions were drawn with part of the distribution cut off",
     "temperatures": "completions were drawn at different temperatures",
     "temperature": "completions were drawn at another temperature than 1",
-    "identity": "the log-probabilities do not fit the completions",
+    "identity": "the mean of ρ under the reference, or of 1/ρ under the policy, is not 1",
     "duplicates": "more completions are equal than their probabilities explain",
     "prompts of one side": "most prompts have completions of one side only",
     "one response a prompt": "each prompt has one completion of the reference",
