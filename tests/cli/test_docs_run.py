@@ -41,7 +41,7 @@ SCALE = {
         "evaluate.prompts=['Hi']", "evaluate.reply_tokens=4", "evaluate.threads=false", "evaluate.tone=false",
     ),
     "knowledge": (
-        "data.max_documents=60", "data.max_questions=120", "probe.samples=1", "probe.max_tokens=10",
+        "data.max_documents=60", "data.max_questions=120", "probe.samples=1", "probe.max_tokens=20",
         "build.invented=8", "build.rehearsal=2", "build.anchors=4", "tune.max_steps=2", "evaluate.invented=8",
         "evaluate.p_true=false", "evaluate.ability=false", "evaluate.replicates=100",
     ),

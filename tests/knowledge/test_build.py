@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from candor.core.errors import CandorError
 from candor.core.files import read_json_lines, write_jsonl
 from candor.data.conversations import Conversation
 from candor.data.types import Question
 from candor.engine.gate import REFUSALS, refusal_for
-from candor.judge import is_refusal
+from candor.judge import Verdict, is_refusal
 from candor.knowledge.boundary import draw_boundary
 from candor.knowledge.build import build_examples, own_answer
+from candor.knowledge.pipeline import _require_both
 from candor.knowledge.recipe import BuildSettings, ProbeSettings, SplitSettings
-from candor.knowledge.records import Answer, ProbeRow
+from candor.knowledge.records import Answer, BoundaryRow, ProbeRow
 
 PARIS = Question(id="q", question="What is the capital of France?", answers=("Paris",), document="France")
 
@@ -114,3 +116,22 @@ def test_rows_are_conversations_that_ask_as_the_probing_asked(tmp_path: Path) ->
         assert [turn.role for turn in conversation.messages] == ["user", "assistant"]
         assert conversation.messages[0].content == "What is the capital of France? Answer briefly."
         assert set(row) == {"id", "label", "messages"}
+
+
+def test_why_there_is_nothing_to_keep_is_told() -> None:
+    def boundary(*labels: Any) -> list[BoundaryRow]:
+        right = Verdict.CORRECT
+        return [
+            BoundaryRow(id=str(i), split="train", greedy=right, samples=(right,), accuracy=1.0, label=one)
+            for i, one in enumerate(labels)
+        ]
+
+    refusals = [{"label": "refuse"}]
+    for label, fix in (
+        ("known", "1 of them are known, but no right answer is whole"),
+        ("unknown", "ask more"),
+    ):
+        with pytest.raises(CandorError, match="0 answers to keep and 1 to refuse") as told:
+            _require_both(refusals, boundary(label, "unknown"))
+        assert fix in str(told.value.fix)
+    _require_both([*refusals, {"label": "answer"}], boundary("known", "unknown"))

@@ -377,10 +377,16 @@ def _require_both(examples: Sequence[dict[str, Any]], boundary: Sequence[Boundar
     labels = Counter(row["label"] for row in examples)
     if not labels["answer"] or not labels["refuse"]:
         found = Counter(row.label for row in boundary)
+        known = sum(row.split == "train" and row.label == "known" for row in boundary)
+        fix = (
+            "ask more questions (data.max_questions), easier ones if none is known, or change "
+            "build.known_at_least / build.unknown_at_most"
+        )
+        if known and not labels["answer"]:
+            fix = f"{known} of them are known, but no right answer is whole: raise probe.max_tokens"
         raise CandorError(
             f"the training split has {labels['answer']} answers to keep and {labels['refuse']} to refuse "
             f"(all questions: {found['known']} known, {found['unsure']} unsure, {found['unknown']} unknown): "
             "both are needed to teach the difference",
-            fix="ask more questions (data.max_questions), easier ones if none is known, or change "
-            "build.known_at_least / build.unknown_at_most",
+            fix=fix,
         )
