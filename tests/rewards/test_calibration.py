@@ -149,13 +149,13 @@ def test_the_weight_with_care_is_of_the_least_correlation_and_of_all_rewards(noi
     found = calibrate(*labels)
     assert found.weight == found.residual_sd < found.weight_high
     assert found.weight_high == pytest.approx(found.sd_proxy * np.sqrt(1 - found.r_low**2))
-    rewards, prompts = random.normal(size=(40, 3)) * 9 + np.arange(40)[:, None], np.arange(40)[:, None]
+    rewards, prompts = random.normal(size=(40, 2)) * 9 + np.arange(40)[:, None], np.arange(40)[:, None]
     rewards, prompts = (
         np.append(rewards, 1e6),
-        np.append(np.repeat(prompts, 3), 99),
+        np.append(np.repeat(prompts, 2), 99),
     )  # one with a single reward
     beside = calibrate(*labels, drawn=(rewards, prompts))
-    deviation = np.sqrt(rewards[:-1].reshape(40, 3).var(axis=1, ddof=1).mean())
+    deviation = np.sqrt(rewards[:-1].reshape(40, 2).var(axis=1, ddof=1).mean())
     assert beside.weight_high == pytest.approx(deviation * np.sqrt(1 - found.r_low**2))
     assert replace(beside, sd_proxy_all=found.sd_proxy_all) == found
     assert Calibration.of(beside.as_dict()) == beside

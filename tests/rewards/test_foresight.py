@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from candor.core.limits import Limits, limits
 from candor.rewards.audit.simulate import Bandits, bandits, logged
 from candor.rewards.calibration import calibrate
-from candor.rewards.foresight import Completions, Foreseen, best, foresee
+from candor.rewards.foresight import Completions, Foreseen, _below, best, foresee
 
 
 def foreseen(made: Bandits, random: np.random.Generator, samples: int = 4, slope: float = 1.0) -> Foreseen:
@@ -104,3 +105,35 @@ def test_a_limit_that_can_not_be_found_is_never_chosen() -> None:
     assert best(found) == 1
     assert best(found[:1]) == 0
     assert found[0].as_dict() == {"gain": 9.0, "low": None, "effective": 1.0, "beyond": 0.1, "labels": 4}
+
+
+def test_both_parts_and_their_limits_put_together_by_hand() -> None:
+    random = np.random.default_rng(7)
+    prompts = np.repeat(np.arange(30), 4)
+    gold = random.normal(size=120) + 5
+    proxy = gold + random.normal(size=120) + 40
+    ratio = 0.4 * random.normal(size=120)
+    after = proxy + 0.5 + 0.2 * random.normal(size=120)
+    far = np.where(np.arange(120) == 7, 9.0, 0.3 * random.normal(size=120))
+    known = calibrate(proxy, gold, prompts)
+    labelled = Completions(proxy, prompts, ratio)
+    found = foresee(known, labelled, gold, Completions(proxy, prompts), Completions(after, prompts, far))
+    slope = known.r * known.sd_gold / known.sd_proxy
+    unexplained = (gold - gold.mean()) - slope * (proxy - proxy.mean())
+    rest = ((np.exp(ratio) - 1) * unexplained).reshape(30, 4).mean(axis=1)
+    kept = np.minimum(1, np.exp(ratio.max() - far))
+    gains = (kept * (after - proxy.mean()) - (proxy - proxy.mean())).reshape(30, 4).mean(axis=1)
+    parts = [limits(rows[:, None], lambda m: m[..., 0]) for rows in (rest, slope * gains)]
+    assert found.gain == pytest.approx(rest.mean() + slope * gains.mean())
+    assert (found.beyond, 1 - kept[7]) == (pytest.approx((1 - kept).mean()), pytest.approx(1, abs=0.01))
+    beyond = limits((1 - kept).reshape(30, 4).mean(axis=1)[:, None], lambda m: m[..., 0]).high
+    within = np.sqrt(sum((one.value - one.low) ** 2 for one in parts))
+    assert found.low == pytest.approx(found.gain - within - beyond * (gold.mean() - gold.min()))
+    weights = np.exp(ratio)
+    assert found.effective == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+
+
+def test_a_part_without_a_limit_leaves_none_and_some_rewards_may_have_no_ratio() -> None:
+    one = Completions([1.0, 2.0, 3.0], ["a", "b", "b"]).at(np.array([True, False, True]))
+    assert (list(one.proxy), list(one.prompts), one.log_ratio) == ([1, 3], ["a", "b"], None)  # type: ignore[call-overload]
+    assert _below(Limits(1.0, 0.5, 2.0), Limits(0.0, -np.inf, 1.0)) == np.inf

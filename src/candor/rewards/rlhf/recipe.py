@@ -93,7 +93,8 @@ class RlhfRecipe(Settings):
             )
         if self.calibration.shares != (1.0,) and name in ("none", "max-min"):
             raise ValueError(
-                f"calibration.shares are of a weight, and {name} has none: chi2, kl and kl-loss do"
+                f"calibration.shares are of a weight, and the regularizer '{name}' has no weight: choose "
+                "chi2, kl or kl-loss"
             )
         if self.rl.held_out_samples < 2:
             raise ValueError(
