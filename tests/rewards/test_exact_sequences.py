@@ -103,6 +103,19 @@ def test_sampled_estimates_agree_with_the_exact_number_and_spread_as_said():
         assert abs(z) < 3.5
 
 
+def test_a_monte_carlo_loss_follows_another_divergence_at_the_rate_of_the_root():
+    """λ·sqrt(mean(ρ + 1/ρ - 2)), differentiated with its samples held: λ/(2√χ²) times that of ½χ² + KL(π₀‖π)."""
+    ratio, chi2, weight = OF.ratio(SOME), OF.chi2(SOME), 0.7
+    shaped = claims.gradients.chi2_in_the_loss(SETTING.proxy_N, ratio, chi2, weight)
+    found = claims.gradients.expected_gradient(SOME, shaped)
+
+    def objective(logits: np.ndarray) -> float:
+        proxy = float(np.exp(sequences.logprobs(logits)) @ SETTING.proxy_N)
+        return proxy - weight / (2 * np.sqrt(chi2)) * (OF.chi2(logits) / 2 + OF.kl_from_reference(logits))
+
+    assert claims.gradients.difference(found, claims.gradients.finite_differences(objective, SOME)) < 1e-5
+
+
 def test_the_sampled_gradient_is_unbiased():
     random = np.random.default_rng(1)
     ratio, chi2 = OF.ratio(SOME), OF.chi2(SOME)
