@@ -104,7 +104,7 @@ def test_sampled_estimates_agree_with_the_exact_number_and_spread_as_said():
 
 
 def test_a_monte_carlo_loss_follows_another_divergence_at_the_rate_of_the_root():
-    """λ·sqrt(mean(ρ + 1/ρ - 2)), differentiated with its samples held: λ/(2√χ²) times that of ½χ² + KL(π₀‖π)."""
+    """λ·sqrt(mean(ρ + 1/ρ - 2)) with its samples held: λ/(2√χ²) times what ½χ² + KL(π₀‖π) has."""
     ratio, chi2, weight = OF.ratio(SOME), OF.chi2(SOME), 0.7
     shaped = claims.gradients.chi2_in_the_loss(SETTING.proxy_N, ratio, chi2, weight)
     found = claims.gradients.expected_gradient(SOME, shaped)
