@@ -14,6 +14,9 @@ So this one keeps a reference of its own: the model without its adapter, or else
 adapter that was trained before has the model beneath it as its reference, not its own beginning.)
 """
 
+# Where TRL is installed, its classes say less of their members than they have.
+# pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import copy
