@@ -26,12 +26,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from candor.core.limits import Limits, limits
 from candor.rewards.audit.cautious import cut_off
-from candor.rewards.audit.checks import prompt_means
+from candor.rewards.audit.checks import prompt_means, ratios_of
 from candor.rewards.calibration import Calibration
 from candor.rl.divergence import effective_samples
 
 Floats = NDArray[np.float64]
-_LARGEST = 700.0  # a log-ratio above which exp() is infinite
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def best(foreseen: Sequence[Foreseen]) -> int:
 
 
 def _ratios(given: Completions) -> Floats:
-    return np.exp(np.clip(np.asarray(given.log_ratio, np.float64), -_LARGEST, _LARGEST))
+    return ratios_of(np.asarray(given.log_ratio, np.float64))
 
 
 def _below(*parts: Limits) -> float:

@@ -27,13 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candor.core.limits import Limits, limits
-from candor.rewards.audit.checks import prompt_means
+from candor.rewards.audit.checks import prompt_means, ratios_of
 from candor.rewards.audit.log import Log
 from candor.rewards.calibration import Calibration
 
 Floats = NDArray[np.float64]
-
-_LARGEST = 700.0  # a log-ratio above which exp() is infinite
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def cautious_gain(log: Log, calibration: Calibration, *, confidence: float = 0.9
     how = {"confidence": confidence, "seed": seed}
     labelled = np.isfinite(log.gold) & ~log.policy
     shared = log.shared[log.prompt]
-    ratio = np.exp(np.clip(log.log_ratio, -_LARGEST, _LARGEST))
+    ratio = ratios_of(log.log_ratio)
     largest = max(1.0, float(ratio[labelled].max()))
     kept = np.minimum(1.0, largest / ratio)
     ours = shared & log.policy

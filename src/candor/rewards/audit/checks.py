@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 
 # Pairs of equal completions that chance may add to what their probabilities lead to expect.
 _CHANCE_PAIRS = 10
+_LARGEST = 700.0  # a log-ratio above which exp() is infinite
 
 
 # What each kind of objection says, as one among the reasons against a certificate.
@@ -68,6 +69,11 @@ class Identity:
         return low is not None and high is not None and low <= 1 <= high
 
 
+def ratios_of(log_ratio: Floats) -> Floats:
+    """exp of log-ratios; none is infinite."""
+    return np.exp(np.clip(log_ratio, -_LARGEST, _LARGEST))
+
+
 def prompt_means(values: Floats, prompt: NDArray[np.int64], count: int) -> Floats:
     """Mean of each prompt's values, NaN where it has none."""
     with np.errstate(invalid="ignore"):
@@ -79,7 +85,7 @@ def identities(log: Log, *, confidence: float = 0.99, seed: int = 0) -> tuple[Id
     found = []
     for name, policy, sign in (("mean ρ of the reference", False, 1), ("mean 1/ρ of the policy", True, -1)):
         side = log.of(policy=policy)
-        ratios = np.exp(np.clip(sign * log.log_ratio[side], -700, 700))
+        ratios = ratios_of(sign * log.log_ratio[side])
         means = prompt_means(ratios, log.prompt[side], log.prompts)
         means = means[np.isfinite(means)]
         one = limits(means[:, None], lambda m: m[..., 0], confidence=0.5 + confidence / 2, seed=seed)
